@@ -1,0 +1,43 @@
+"""Every error that Hourglass raises for its users, drawn as a tree.
+
+HourglassError                 anything a user can mend; the CLI prints it without a traceback
+├── ConfigError                params.yaml: a value, its place, what is allowed
+│   └── UnknownNameError       a name that no catalog knows, with the nearest one
+├── DataError                  the user's data: file, column, row, remedy
+├── LossError                  a loss that the data or the scaler does not admit
+├── MissingInputError          a file that an earlier stage should have written
+├── TrainingError              a fit that did not end in finite numbers
+└── TrackingError              the MLflow store can't be reached or refuses
+"""
+
+
+class HourglassError(Exception):
+    """Base of all errors meant for users: the message says what, where and what to do."""
+
+
+class ConfigError(HourglassError):
+    """A value in params.yaml is missing, misspelt, of the wrong type or out of range."""
+
+
+class UnknownNameError(ConfigError):
+    """A name is not in its catalog; the message lists the known names and the nearest one."""
+
+
+class DataError(HourglassError):
+    """The user's data can't be used as they are; the message names file, column and remedy."""
+
+
+class LossError(HourglassError):
+    """A loss is not defined on this data under this scaler."""
+
+
+class MissingInputError(HourglassError):
+    """A stage needs a file that an earlier stage has not written yet."""
+
+
+class TrainingError(HourglassError):
+    """A fit became non-finite or could not be carried out."""
+
+
+class TrackingError(HourglassError):
+    """The tracking store or the model registry did not do what was asked."""

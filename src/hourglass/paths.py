@@ -1,0 +1,134 @@
+"""Every file the pipeline reads or writes, and how files are written: beside, then renamed."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hourglass.errors import MissingInputError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """File names below the project's root; no other module spells one.
+
+    Attributes:
+        root: Folder that holds params.yaml.
+    """
+
+    root: Path = Path()
+
+    params = property(lambda self: self.root / "params.yaml")
+    raw = property(lambda self: self.root / "data" / "raw")
+    interim = property(lambda self: self.root / "data" / "interim")
+    normalized = property(lambda self: self.root / "data" / "normalized")
+    models = property(lambda self: self.root / "models")
+    reports = property(lambda self: self.root / "reports")
+    state = property(lambda self: self.root / ".hourglass")
+
+    @property
+    def schema(self) -> Path:
+        """The columns: kinds, resolutions, what was dropped (JSON)."""
+        return Path(self.interim) / "schema.json"
+
+    @property
+    def profile(self) -> Path:
+        """What the columns look like, and the advice on losses (JSON)."""
+        return Path(self.interim) / "profile.json"
+
+    def values(self, split: str) -> Path:
+        """Rows of a split in original units, float64, shape (N, F)."""
+        return Path(self.interim) / split / "values.npy"
+
+    def rows(self, split: str) -> Path:
+        """For each row of a split its number in the source, int64, shape (N,)."""
+        return Path(self.interim) / split / "rows.npy"
+
+    def scaler(self, name: str) -> Path:
+        """A fitted scaler (JSON)."""
+        return Path(self.normalized) / name / "scaler.json"
+
+    def scaled(self, scaler: str, split: str) -> Path:
+        """Rows of a split after scaling, float32, shape (N, F)."""
+        return Path(self.normalized) / scaler / f"{split}.npy"
+
+    def search(self, name: str) -> Path:
+        """A file that search reports."""
+        return Path(self.reports) / "search" / name
+
+    def train(self, name: str) -> Path:
+        """A file that train reports."""
+        return Path(self.reports) / "train" / name
+
+    def evaluate(self, name: str) -> Path:
+        """A file that evaluate reports."""
+        return Path(self.reports) / "evaluate" / name
+
+    def register(self, name: str) -> Path:
+        """A file that register reports."""
+        return Path(self.reports) / "register" / name
+
+    def model(self, loss: str, seed: int) -> Path:
+        """Folder of one trained finalist."""
+        return Path(self.models) / loss / str(seed)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path`; what was written there replaces `path` if nothing was raised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON in one step; NaN is refused, floats keep every bit."""
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Writes a table in one step; a key that is not in `columns` is an error."""
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_json(path: Path, stage: str) -> Any:
+    """Reads JSON that `stage` wrote.
+
+    Raises:
+        MissingInputError: it is not there; the message says which stage to run.
+    """
+    return json.loads(existing(path, stage).read_text(encoding="utf-8"))
+
+
+def existing(path: Path, stage: str) -> Path:
+    """Returns `path` if it exists.
+
+    Raises:
+        MissingInputError: it does not; the message says which stage to run.
+    """
+    if not path.exists():
+        raise MissingInputError(f"{path} is missing: run `dvc repro {stage}` first")
+    return path
