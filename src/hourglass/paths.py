@@ -82,11 +82,16 @@ class Paths:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path`; what was written there replaces `path` if nothing was raised."""
+    """Yields a path beside `path`; what was written there replaces `path` if nothing was raised.
+
+    Works for files and folders.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
+        if beside.is_dir() and path.is_dir():
+            shutil.rmtree(path)  # a folder can't be renamed over one that holds files
         beside.replace(path)
     finally:
         if beside.is_dir():

@@ -1,0 +1,73 @@
+"""Runs tasks in processes of this machine that start once and keep their imports."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_futures
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from hourglass.errors import TrainingError
+from hourglass.executors import Executor
+
+# One fit, one thread: parallelism comes from fits, and sums don't depend on the thread count.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class Processes(Executor):
+    """A pool of processes.
+
+    A server process imports the fits' modules once (some seconds of torch and Lightning) and
+    forks each worker from there; systems without fork start each worker anew.
+    """
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["hourglass.trials"])
+        self._before = {k: os.environ.get(k) for k in _ONE_THREAD}
+        os.environ.update(_ONE_THREAD)  # the server and its workers inherit them
+        self._pool = ProcessPoolExecutor(workers, mp_context=context)
+        for _ in range(workers):  # they import while the coordinator does other things
+            self._pool.submit(os.getpid)
+
+    def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Queues the task; the first one starts the workers."""
+        try:
+            return self._pool.submit(task, argument)
+        except BrokenProcessPool as error:
+            raise _died() from error
+
+    def wait(self, pending: Iterable[Future[Any]]) -> set[Future[Any]]:
+        """Blocks until one is done."""
+        done = wait_futures(pending, return_when=FIRST_COMPLETED).done
+        if any(isinstance(f.exception(), BrokenProcessPool) for f in done):
+            raise _died()
+        return done
+
+    def close(self) -> None:
+        """Ends the workers at once: nobody waits for what still runs."""
+        processes = list((getattr(self._pool, "_processes", None) or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+        for key, value in self._before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _died() -> TrainingError:
+    return TrainingError(
+        "a worker process ended without an answer (killed, or out of memory?). Nothing finished "
+        "is lost: run the same command again; fewer `workers` in params.yaml need less memory"
+    )
+
+
+EXECUTOR = Processes

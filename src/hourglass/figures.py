@@ -1,0 +1,266 @@
+"""Draws the pictures of the reports: one function a picture, PNG files, no global state.
+
+Shapes: K rows that are shown, F features.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hourglass.paths import replacing
+
+Array = NDArray[np.float64]
+
+# Okabe & Ito 2008: eight colours that people with any colour vision can tell apart.
+COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#7F7F7F",
+    "#B8A900",
+)
+INK = "#333333"
+VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
+MAX_BARS = 30  # columns drawn as bars; of more the costliest
+UNIT = "bits per feature"
+
+
+def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The objective of each trial and, as a line, the best so far of each loss.
+
+    Args:
+        path: PNG file.
+        rows: Lines of trials.csv.
+    """
+    figure, axes = _axes(7.5, 4.2)
+    for loss, colour in _coloured(rows):
+        own = [r for r in rows if r["loss"] == loss and r["objective"] is not None]
+        if not own:
+            continue
+        trial, value = [r["trial"] for r in own], [r["objective"] for r in own]
+        axes.scatter(trial, value, s=14, color=colour, alpha=0.45, linewidths=0)
+        best = np.minimum.accumulate(value)
+        axes.step(trial, best, where="post", color=colour, label=f"{loss} ({best[-1]:.3f})")
+    axes.set(xlabel="trial", ylabel=f"validation, {UNIT}", title="Search: best so far of each loss")
+    values = [r["objective"] for r in rows if r["objective"] is not None]
+    low, high = min(values), float(np.quantile(values, 0.9))
+    axes.set_ylim(low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1))
+    _legend(axes)
+    _save(figure, path)
+
+
+def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
+    """Learning curves that compare: validation code length under a Gauss code, by epoch.
+
+    The line is the mean over the seeds, the band their range.
+
+    Args:
+        path: PNG file.
+        points: Lines of curves.csv.
+    """
+    figure, axes = _axes(7.5, 4.2)
+    for loss, colour in _coloured(points):
+        by_seed: dict[int, list[float]] = {}
+        for point in points:
+            if point["loss"] == loss:
+                by_seed.setdefault(point["seed"], []).append(point["val_gauss_bits"])
+        values_SE = np.array(list(by_seed.values()))
+        epoch = np.arange(1, values_SE.shape[1] + 1)
+        axes.plot(epoch, values_SE.mean(axis=0), color=colour, label=loss)
+        low, high = values_SE.min(axis=0), values_SE.max(axis=0)
+        axes.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set(
+        xlabel="epoch",
+        ylabel=f"validation, {UNIT} (Gauss code)",
+        title="Learning curves on one scale: mean and range over the seeds",
+    )
+    _legend(axes)
+    _save(figure, path)
+
+
+def leaderboard(path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]) -> None:
+    """Test bits per feature of each loss with its interval, and the baselines as lines.
+
+    Args:
+        path: PNG file.
+        rows: Lines of leaderboard.csv, the best first.
+        baselines: Name -> test bits per feature.
+    """
+    figure, axes = _axes(7.5, 1.4 + 0.42 * len(rows))
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows, strict=True):
+        colour = VERDICT_COLOURS[row["verdict"]]
+        value = row["bits_per_feature"]
+        error = [[value - row["ci_low"]], [row["ci_high"] - value]]
+        axes.errorbar(value, place, xerr=error, fmt="o", color=colour, capsize=4)
+        text = f"{row['verdict']}{', selected' if row['selected'] else ''}"
+        axes.annotate(
+            text, (row["ci_high"], float(place)), (8, 0), textcoords="offset points", va="center",
+            color=colour, fontsize=9,
+        )  # fmt: skip
+    axes.set_yticks(places, [r["loss"] for r in rows])
+    shown = [r[k] for r in rows for k in ("ci_low", "ci_high")]
+    span = max(shown) - min(shown) or 1.0
+    axes.set_xlim(min(shown) - 0.08 * span, max(shown) + 0.3 * span)
+    for name, value in baselines.items():
+        if min(shown) - span < value < max(shown) + span:
+            axes.axvline(value, color=VERDICT_COLOURS["baseline"], linestyle="--", linewidth=1)
+            label = f" {name} {value:.3f}"
+            axes.text(value, len(rows) - 0.45, label, color=INK, fontsize=8, va="bottom")
+            axes.set_xlim(min(axes.get_xlim()[0], value - 0.05 * span),
+                          max(axes.get_xlim()[1], value + 0.2 * span))  # fmt: skip
+    axes.set_ylim(-0.6, len(rows) - 0.1)
+    axes.set(xlabel=f"test rows, {UNIT} (lower is better)")
+    axes.set_title("Leaderboard: mean over the seeds with its interval", pad=14)
+    _save(figure, path)
+
+
+def reconstructions(
+    path: Path,
+    originals_KF: Array,
+    by_name: Mapping[str, Array],
+    grid: tuple[int, int] | None,
+) -> None:
+    """The same rows, original first, then each model's reconstruction of them.
+
+    Images are drawn as images. Other rows are drawn as profiles: each column standardised by the
+    shown originals, so that columns of different units share a picture.
+
+    Args:
+        path: PNG file.
+        originals_KF: Rows in original units.
+        by_name: Name -> reconstructions of these rows.
+        grid: (height, width) of images.
+    """
+    if grid is None:
+        _profiles(path, originals_KF, by_name)
+        return
+    shown = {"original": originals_KF, **by_name}
+    count = len(originals_KF)
+    figure = Figure(figsize=(1.5 + 0.75 * count, 0.78 * len(shown) + 0.5), dpi=130)
+    low, high = float(originals_KF.min()), float(originals_KF.max())
+    panels = np.atleast_2d(figure.subplots(len(shown), count, squeeze=False))
+    for axes_K, (name, rows_KF) in zip(panels, shown.items(), strict=True):
+        for axes, row_F in zip(axes_K, rows_KF, strict=True):
+            axes.imshow(row_F.reshape(grid), cmap="gray_r", vmin=low, vmax=high)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for side in axes.spines.values():
+                side.set_visible(False)
+        axes_K[0].set_ylabel(
+            name, rotation=0, ha="right", va="center", fontsize=9, color=INK,
+            fontweight="bold" if name == "original" else "normal",
+        )  # fmt: skip
+    figure.suptitle("The same test rows, reconstructed", fontsize=11)
+    figure.subplots_adjust(
+        left=1.4 / (1.5 + 0.75 * count), right=0.99, top=1 - 0.42 / (0.78 * len(shown) + 0.5),
+        bottom=0.02, wspace=0.06, hspace=0.06,
+    )  # fmt: skip
+    _save(figure, path, tight=False)
+
+
+def _profiles(path: Path, originals_KF: Array, by_name: Mapping[str, Array]) -> None:
+    centre_F, spread_F = originals_KF.mean(axis=0), originals_KF.std(axis=0)
+    spread_F = np.where(spread_F > 0, spread_F, 1.0)
+    count = min(4, len(originals_KF))
+    figure = Figure(figsize=(9, 1.9 * count + 0.8), dpi=130)
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    for k, axes in enumerate(panels):
+        _plain(axes)
+        original_F = (originals_KF[k] - centre_F) / spread_F
+        axes.plot(original_F, "o", color=INK, markersize=4, label="original", zorder=3)
+        for (name, rows_KF), colour in zip(by_name.items(), COLOURS * 9, strict=False):
+            axes.plot((rows_KF[k] - centre_F) / spread_F, color=colour, linewidth=1.1, label=name)
+        axes.set_ylabel(f"row {k + 1}")
+    panels[-1].set_xlabel("column")
+    panels[0].set_title("The same test rows, reconstructed (columns standardised)")
+    _legend(panels[0])
+    _save(figure, path)
+
+
+def columns(
+    path: Path, by_name: Mapping[str, Array], names: Sequence[str], grid: tuple[int, int] | None
+) -> None:
+    """Where the bits go: for each loss a map over the pixels, or bars over the columns.
+
+    Args:
+        path: PNG file.
+        by_name: Loss -> mean bits of each column on test rows, shape (F,).
+        names: The columns.
+        grid: (height, width) of images.
+    """
+    if grid is None:
+        _bars(path, by_name, names)
+        return
+    across = min(4, len(by_name))
+    down = -(-len(by_name) // across)
+    figure = Figure(figsize=(2.1 * across + 0.9, 2.2 * down + 0.6), dpi=130, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False)
+    low = min(float(v.min()) for v in by_name.values())
+    high = max(float(v.max()) for v in by_name.values())
+    image = None
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for axes, (name, bits_F) in zip(panels.flat, by_name.items(), strict=False):
+        image = axes.imshow(bits_F.reshape(grid), cmap="viridis", vmin=low, vmax=high)
+        axes.set_title(f"{name}: {bits_F.mean():.3f}", fontsize=9)
+    if image is not None:
+        figure.colorbar(image, ax=panels, label="bits", shrink=0.8)
+    figure.suptitle("Bits of each pixel on test rows", fontsize=11)
+    _save(figure, path, tight=False)
+
+
+def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> None:
+    mean_F = np.mean(list(by_name.values()), axis=0)
+    order = np.argsort(-mean_F)[:MAX_BARS]
+    figure, axes = _axes(7.5, 1.2 + 0.26 * len(order))
+    places = np.arange(len(order))[::-1]
+    for (name, bits_F), colour in zip(by_name.items(), COLOURS * 9, strict=False):
+        axes.plot(bits_F[order], places, "o", color=colour, markersize=5, alpha=0.8, label=name)
+    labels = [n if len(n) <= 28 else f"{n[:27]}…" for n in (names[i] for i in order)]
+    axes.set_yticks(places, labels)
+    more = f" (the {MAX_BARS} costliest of {len(names)})" if len(names) > MAX_BARS else ""
+    axes.set(xlabel="bits on test rows", title=f"Bits of each column{more}")
+    axes.grid(visible=True, axis="both", color="#E5E5E5", linewidth=0.7)
+    _legend(axes)
+    _save(figure, path)
+
+
+def _coloured(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Each loss in order of appearance with a colour of its own."""
+    return list(zip(dict.fromkeys(str(r["loss"]) for r in rows), COLOURS * 9, strict=False))
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=130)
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(visible=True, color="#E5E5E5", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+
+
+def _save(figure: Figure, path: Path, *, tight: bool = True) -> None:
+    """Writes the PNG in one step, without a time stamp: the same picture is the same file."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as beside:
+        box = "tight" if tight else None
+        figure.savefig(beside, format="png", bbox_inches=box, metadata={"Software": None})

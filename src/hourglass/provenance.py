@@ -1,0 +1,75 @@
+"""Where a result comes from: digests of values, of files and of the code, revisions of git and DVC."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+
+# The code that can change a number of a fit: what a study's trials must share to be comparable.
+PURE = (
+    "batches.py",
+    "bundle.py",
+    "codelength.py",
+    "losses",
+    "metrics.py",
+    "models",
+    "residuals.py",
+    "scaling.py",
+    "splitting.py",
+    "training.py",
+    "trials.py",
+)
+
+
+def digest(*parts: Any) -> str:
+    """First 16 hex digits of the SHA-256 of plain data; equal data give equal digests."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_files(*roots: Path) -> str:
+    """First 16 hex digits of the SHA-256 of files' names and contents; folders are walked."""
+    total = hashlib.sha256()
+    for root in roots:
+        files = sorted(root.rglob("*")) if root.is_dir() else [root]
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                total.update(str(file.relative_to(root.parent)).encode())
+                total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def code_version() -> str:
+    """Digest of the code that can change a number of a fit."""
+    return digest_files(*(PACKAGE / name for name in PURE))
+
+
+def revision_tags(root: Path) -> dict[str, str]:
+    """Tags for tracking: git commit and state, DVC lock file and experiment, where there are any."""
+    tags = {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain"))).lower()
+        tags["git.branch"] = _git(root, "rev-parse", "--abbrev-ref", "HEAD")
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        if value := os.environ.get(name):
+            tags[name.lower().replace("_", ".", 1)] = value
+    lock = root / "dvc.lock"
+    if lock.exists():
+        tags["dvc.lock"] = digest_files(lock)
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git answers, or "" where there is no git or no repository."""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  fixed command
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,240 @@
+"""Searches each loss's hyperparameters with Optuna: a study a loss, the same budget for each.
+
+Studies advance in rounds. What a round proposes depends on the finished earlier rounds and the
+seed, on nothing else: not on the number of workers, their timing, or an interruption. The store
+keeps what was proposed and what came of it, so the same command continues where it was.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from hourglass import losses, trials
+from hourglass.candidates import Candidate
+from hourglass.errors import ConfigError
+from hourglass.executors import Executor
+from hourglass.losses import Range
+from hourglass.provenance import digest
+from hourglass.trials import Result, Spec
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much each loss gets, and how proposals are drawn.
+
+    Attributes:
+        trials: A total for each loss; more than an earlier run's tops that up.
+        round_size: Trials proposed together.
+        startup: Trials drawn at random before the sampler learns.
+        objective: Name of the ruler, see `trials.objective`.
+        seed: Of the proposals.
+    """
+
+    trials: int
+    round_size: int
+    startup: int
+    objective: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished trial.
+
+    Attributes:
+        candidate: Loss and scaler.
+        number: From 0, in the order of proposal.
+        hyper: The hyperparameters tried.
+        value: The objective, bits per feature; None if the trial failed.
+        result: What the fit gave.
+    """
+
+    candidate: Candidate
+    number: int
+    hyper: Mapping[str, float]
+    value: float | None
+    result: Result
+
+
+Observer = Callable[[Outcome], None]
+MakeSpec = Callable[[Candidate, Mapping[str, float]], Spec]
+
+
+class Study:
+    """The study of one loss.
+
+    Args:
+        store: Where trials are kept.
+        name: Unique for what makes trials comparable, see `fingerprint`.
+        candidate: Loss and scaler.
+        space: The searched hyperparameters.
+        budget: See `Budget`.
+    """
+
+    def __init__(
+        self,
+        store: BaseStorage,
+        name: str,
+        candidate: Candidate,
+        space: Mapping[str, Range],
+        budget: Budget,
+    ) -> None:
+        self.candidate = candidate
+        self.budget = budget
+        self.space = space
+        self._store = store
+        self._study = optuna.create_study(
+            study_name=name, storage=store, direction="minimize", load_if_exists=True
+        )
+        self._distributions: dict[str, BaseDistribution] = {
+            k: FloatDistribution(r.low, r.high, log=r.log) for k, r in space.items()
+        }
+
+    def outcomes(self) -> list[Outcome]:
+        """The finished trials within the budget, in the order of proposal."""
+        finished = [t for t in self._trials() if t.state.is_finished()]
+        return [self._outcome(t) for t in finished]
+
+    def next_round(self) -> list[tuple[int, dict[str, float]]]:
+        """The unfinished trials of the current round as (number, hyperparameters).
+
+        Empty when the budget is spent. Trials that an interruption left unfinished come again
+        with the same hyperparameters.
+        """
+        done = {t.number for t in self._trials() if t.state.is_finished()}
+        first = next((n for n in range(self.budget.trials) if n not in done), None)
+        if first is None:
+            return []
+        start = first // self.budget.round_size * self.budget.round_size
+        stop = min(start + self.budget.round_size, self.budget.trials)
+        proposals = dict(enumerate(self._propose(start), start))
+        for number in range(len(self._study.get_trials(deepcopy=False)), stop):
+            self._add(proposals[number])
+        stored = {t.number: dict(t.params) for t in self._trials()}
+        return [(n, stored[n]) for n in range(start, stop) if n not in done]
+
+    def record(self, number: int, result: Result) -> Outcome:
+        """Keeps what came of a trial."""
+        trial = self._study.get_trials(deepcopy=False)[number]
+        self._store.set_trial_user_attr(trial._trial_id, "result", json.dumps(asdict(result)))
+        if result.failure:
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, trials.objective(self.budget.objective, result.metrics))
+        return self._outcome(self._study.get_trials(deepcopy=False)[number])
+
+    def _trials(self) -> list[FrozenTrial]:
+        every = self._study.get_trials(deepcopy=False)
+        return [t for t in every if t.number < self.budget.trials]
+
+    def _propose(self, start: int) -> list[dict[str, float]]:
+        """A whole round, from the trials before `start` alone; the first trial is the default."""
+        seed = int(digest(self.budget.seed, self.candidate.loss, start), 16) % 2**32
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.budget.startup)
+        memory = optuna.create_study(sampler=sampler)
+        for trial in self._study.get_trials(deepcopy=False)[:start]:
+            memory.add_trial(
+                create_trial(
+                    state=trial.state,
+                    value=trial.value,
+                    params=trial.params,
+                    distributions=self._distributions,
+                )
+            )
+        if start == 0:
+            memory.enqueue_trial({k: r.default for k, r in self.space.items()})
+        asked = [memory.ask(self._distributions) for _ in range(self.budget.round_size)]
+        return [dict(t.params) for t in asked]
+
+    def _add(self, hyper: Mapping[str, float]) -> None:
+        trial = create_trial(
+            state=TrialState.RUNNING, params=dict(hyper), distributions=self._distributions
+        )
+        self._study.add_trial(trial)
+
+    def _outcome(self, trial: FrozenTrial) -> Outcome:
+        result = Result(**json.loads(trial.user_attrs["result"]))
+        return Outcome(self.candidate, trial.number, dict(trial.params), trial.value, result)
+
+
+def fingerprint(comparable: Mapping[str, Any], candidate: Candidate, budget: Budget) -> str:
+    """The name of a study: trials under one name may be compared, and continue each other.
+
+    The total of trials is not part of it: raising it continues the study.
+    """
+    sampler = (budget.round_size, budget.startup, budget.objective, budget.seed)
+    return f"{candidate.loss} {digest(comparable, asdict(candidate), sampler)}"
+
+
+def open_store(url: str, root: Path) -> BaseStorage:
+    """Opens Optuna's store, making the folder of a SQLite file; a relative file is below `root`.
+
+    Raises:
+        ConfigError: the URL can't be opened.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            file = root / str(parsed.database)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{file}"
+        return optuna.storages.RDBStorage(url)
+    except (ArgumentError, ImportError, OSError) as error:
+        raise ConfigError(f"params.yaml: search.storage: can't open {url!r}: {error}") from error
+
+
+def run(
+    studies: Sequence[Study], executor: Executor, make_spec: MakeSpec, observe: Observer
+) -> dict[Candidate, list[Outcome]]:
+    """Brings every study to its total; rounds of different studies overlap freely.
+
+    Args:
+        studies: One a loss.
+        executor: Where the trials run.
+        make_spec: Turns a candidate and its hyperparameters into a trial.
+        observe: Told of every finished trial, those of earlier runs first.
+
+    Returns:
+        For each candidate its outcomes in the order of proposal.
+    """
+    pending: dict[Future[Any], tuple[Study, int]] = {}
+
+    def launch(study: Study) -> None:
+        for number, hyper in study.next_round():
+            future = executor.submit(trials.run, make_spec(study.candidate, hyper))
+            pending[future] = (study, number)
+
+    for study in studies:
+        for outcome in study.outcomes():
+            observe(outcome)
+        launch(study)
+    while pending:
+        for future in executor.wait(pending):
+            study, number = pending.pop(future)
+            observe(study.record(number, future.result()))
+            if all(s is not study for s, _ in pending.values()):
+                launch(study)
+    return {s.candidate: s.outcomes() for s in studies}
+
+
+def best(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The finished trial with the lowest objective, the earliest of equals; None if all failed."""
+    ranked = [(o.value, o.number, o) for o in outcomes if o.value is not None]
+    return min(ranked)[2] if ranked else None
+
+
+def search_space(loss: str, overrides: Mapping[str, tuple[float, float]]) -> dict[str, Range]:
+    """The loss's own ranges, narrowed by params.yaml."""
+    return losses.space(loss, overrides)

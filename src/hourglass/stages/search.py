@@ -1,0 +1,179 @@
+"""Searches each admissible loss's hyperparameters under one ruler: `hourglass search`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hourglass import candidates, executors, figures, losses, provenance, search
+from hourglass.candidates import Candidate
+from hourglass.config import Params, write_yaml
+from hourglass.errors import TrainingError
+from hourglass.losses import LOSSES
+from hourglass.paths import Paths, read_json, write_csv
+from hourglass.progress import Board
+from hourglass.schema import Schema
+from hourglass.search import Budget, Outcome, Study
+from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets
+from hourglass.training import TrainerOptions
+from hourglass.trials import Spec
+
+log = logging.getLogger(__name__)
+
+NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` in bits per
+feature on validation rows. A trial's own loss is only a curve: its values compare within one loss.
+Sort the children by `bits_per_feature`; lower is better."""
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Writes best.yaml (the best trial of each loss), trials.csv and a picture.
+
+    Raises:
+        LossError: a wanted loss isn't admissible on these data.
+        TrainingError: every trial of every loss failed.
+    """
+    settings = params.search
+    schema = Schema.from_json(read_json(paths.schema, "preprocess"))
+    profile = read_json(paths.profile, "preprocess")
+    chosen = candidates.choose(settings.losses, params.normalize.scalers, profile, paths)
+    log.info("candidates: %s", ", ".join(f"{c.loss} ({c.scaler})" for c in chosen))
+    names, studies = _studies(params, paths, schema, chosen)
+    key = f"search {provenance.digest(names, settings.trials_per_loss)}"
+    totals = dict.fromkeys((c.loss for c in chosen), settings.trials_per_loss)
+    pool = executors.start(settings.executor, settings.workers, "params.yaml: search.executor")
+    with pool, Board("search", totals, "bits per feature") as board:
+        tracker = MlflowTracker(params.tracking.experiment, paths.root)
+        parent = _parent(tracker, key, params, schema, paths)
+
+        def observe(outcome: Outcome) -> None:
+            board.done(outcome.candidate.loss, outcome.value)
+            _record(tracker, parent, outcome)
+
+        def make_spec(candidate: Candidate, hyper: Mapping[str, float]) -> Spec:
+            return _spec(params, paths, candidate, hyper)
+
+        outcomes = search.run(studies, pool, make_spec, observe)
+    _report(paths, outcomes)
+    for name in ("best.yaml", "trials.csv", "search.png"):
+        parent.artifact(paths.search(name))
+    parent.finish()
+
+
+def _studies(
+    params: Params, paths: Paths, schema: Schema, chosen: Sequence[Candidate]
+) -> tuple[list[str], list[Study]]:
+    settings = params.search
+    for name in settings.space:
+        LOSSES.check(name, "params.yaml: search.space")
+    budget = Budget(
+        trials=settings.trials_per_loss,
+        round_size=settings.round_size,
+        startup=settings.startup_trials,
+        objective=settings.objective,
+        seed=settings.seed,
+    )
+    store = search.open_store(settings.storage, paths.root)
+    names, studies = [], []
+    for candidate in chosen:
+        space = losses.space(candidate.loss, settings.space.get(candidate.loss, {}))
+        comparable = {
+            "data": schema.digest,
+            "schema": schema.to_json(),
+            "model": params.model.model_dump(),
+            "space": {k: asdict(r) for k, r in space.items()},
+            "fit": (settings.epochs, settings.batch_size, settings.seed, settings.accelerator),
+            "code": provenance.code_version(),
+        }
+        name = search.fingerprint(comparable, candidate, budget)
+        names.append(name)
+        studies.append(Study(store, name, candidate, space, budget))
+    return names, studies
+
+
+def _spec(
+    params: Params, paths: Paths, candidate: Candidate, hyper: Mapping[str, float]
+) -> Spec:
+    settings = params.search
+    return Spec(
+        root=paths.root.resolve(),
+        loss=candidate.loss,
+        scaler=candidate.scaler,
+        hyper=hyper,
+        model=params.model,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        trainer=TrainerOptions(accelerator=settings.accelerator),
+    )
+
+
+def _parent(
+    tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths
+) -> Run:
+    tags = {"hourglass.stage": "search", **provenance.revision_tags(paths.root)}
+    parent = tracker.run(key, f"search · {schema.source}", tags)
+    flat = {
+        f"{section}.{name}": value
+        for section in ("model", "search")
+        for name, value in getattr(params, section).model_dump().items()
+    }
+    parent.params(flat)
+    parent.data(data_sets(schema, paths, ("train", "val")))
+    parent.note(NOTE.format(source=schema.source, **params.search.model_dump()))
+    return parent
+
+
+def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
+    loss, scaler = outcome.candidate.loss, outcome.candidate.scaler
+    tags = {"hourglass.stage": "search", "hourglass.loss": loss}
+    if outcome.result.failure:
+        tags["hourglass.failure"] = outcome.result.failure
+    name = f"{loss} · {scaler} · trial {outcome.number}"
+    child = tracker.run(f"{parent.key} {loss} {outcome.number}", name, tags, parent)
+    if child.finished:
+        return
+    child.params({"loss": loss, "scaler": scaler, **outcome.hyper})
+    child.curve(outcome.result.curve)
+    child.metrics({**outcome.result.metrics, "seconds": outcome.result.seconds})
+    child.finish(failed=bool(outcome.result.failure))
+
+
+def _report(paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> None:
+    best: dict[str, Any] = {}
+    for candidate, tried in outcomes.items():
+        winner = search.best(tried)
+        if winner is None:
+            log.warning("%s: all trials failed, the first: %s", candidate.loss, _cause(tried))
+            continue
+        best[candidate.loss] = {
+            "scaler": candidate.scaler,
+            "trial": winner.number,
+            "objective": winner.value,
+            "hyper": dict(winner.hyper),
+        }
+    if not best:
+        causes = [f"{c.loss}: {_cause(t)}" for c, t in outcomes.items()]
+        raise TrainingError("every trial of every loss failed:\n  " + "\n  ".join(causes))
+    rows = [_row(o) for tried in outcomes.values() for o in tried]
+    columns = list(dict.fromkeys(k for r in rows for k in r))
+    write_csv(paths.search("trials.csv"), rows, columns)
+    figures.search_history(paths.search("search.png"), rows)
+    write_yaml(paths.search("best.yaml"), best)
+
+
+def _cause(tried: Sequence[Outcome]) -> str:
+    return tried[0].result.failure
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    """A line of trials.csv; no times in it: the same search gives the same file."""
+    return {
+        "loss": outcome.candidate.loss,
+        "scaler": outcome.candidate.scaler,
+        "trial": outcome.number,
+        "state": "failed" if outcome.result.failure else "complete",
+        "objective": outcome.value,
+        **outcome.result.metrics,
+        **outcome.hyper,
+        "failure": outcome.result.failure,
+    }

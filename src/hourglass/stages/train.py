@@ -1,0 +1,145 @@
+"""Retrains the best configuration of each loss over several seeds: `hourglass train`.
+
+With several devices a fit (DDP) every process runs this stage from its first line; all take part
+in each fit, and rank zero alone writes and records.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from hourglass import executors, provenance, trials
+from hourglass.config import Params, read_yaml
+from hourglass.errors import TrainingError
+from hourglass.executors import Executor
+from hourglass.paths import Paths, existing, read_json, write_csv
+from hourglass.progress import Board
+from hourglass.schema import Schema
+from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets
+from hourglass.training import TrainerOptions, is_rank_zero
+from hourglass.trials import Result, Spec
+
+log = logging.getLogger(__name__)
+
+NOTE = """**{source}** · the best configuration of each loss, fitted {seeds} times. The verdict over
+these fits is in the run `evaluate`. `val_gauss_bits` compares across losses, `val_loss` doesn't."""
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Writes models/<loss>/<seed>/, fits.csv (a row a fit) and curves.csv (a row an epoch).
+
+    Raises:
+        TrainingError: no loss came through on every seed.
+    """
+    schema = Schema.from_json(read_json(paths.schema, "preprocess"))
+    best = read_yaml(existing(paths.search("best.yaml"), "search"))
+    specs = _specs(params, paths, schema, best)
+    settings = params.train
+    totals = dict.fromkeys(best, settings.seeds)
+    several = settings.devices * settings.num_nodes > 1
+    name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
+    pool = executors.start(name, workers, "params.yaml: train.executor")
+    quiet = not is_rank_zero()
+    with pool, Board("train", totals, "bits per feature", quiet=quiet) as board:
+        futures = {pool.submit(trials.run, spec): spec for spec in specs}
+        tracker = _tracker(params, paths)
+        parent = _parent(tracker, params, paths, schema, specs)
+        for future, result in _as_completed(pool, futures):
+            board.done(futures[future].loss, result.metrics.get("bits_per_feature"))
+            _record_fit(tracker, parent, futures[future], result)
+    results = [f.result() for f in futures]
+    if is_rank_zero():
+        _report(paths, specs, results)
+    for name in ("fits.csv", "curves.csv"):
+        parent.artifact(paths.train(name))
+    parent.finish()
+
+
+def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -> list[Spec]:
+    settings = params.train
+    trainer = TrainerOptions(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        precision=settings.precision,
+        num_nodes=settings.num_nodes,
+    )
+    few = schema.rows["train"] + schema.rows["val"] < settings.resplit_below
+    return [
+        Spec(
+            root=paths.root.resolve(),
+            loss=loss,
+            scaler=winner["scaler"],
+            hyper=winner["hyper"],
+            model=params.model,
+            epochs=settings.epochs,
+            batch_size=params.search.batch_size,
+            seed=seed,
+            resplit=few,
+            trainer=trainer,
+            save_to=paths.model(loss, seed).resolve(),
+        )
+        for seed in range(1, settings.seeds + 1)
+        for loss, winner in best.items()
+    ]
+
+
+def _as_completed(
+    pool: Executor, futures: Iterable[Future[Result]]
+) -> Iterator[tuple[Future[Result], Result]]:
+    pending = dict.fromkeys(futures)
+    while pending:
+        for future in pool.wait(pending):
+            del pending[future]
+            yield future, future.result()
+
+
+def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> None:
+    fits, points = [], []
+    for spec, result in zip(specs, results, strict=True):
+        head = {"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed}
+        fits.append({**head, **result.metrics, "failure": result.failure})
+        points += [{**head, **point} for point in result.curve]
+    failed = {f["loss"] for f in fits if f["failure"]}
+    if all(f["loss"] in failed for f in fits):
+        causes = dict.fromkeys(f"{s.loss}: {r.failure}" for s, r in zip(specs, results, strict=True))
+        raise TrainingError("no loss came through on every seed:\n  " + "\n  ".join(causes))
+    write_csv(paths.train("fits.csv"), fits, list(dict.fromkeys(k for f in fits for k in f)))
+    columns = ["loss", "scaler", "seed", "epoch", "train_loss", "val_loss", "val_gauss_bits"]
+    write_csv(paths.train("curves.csv"), points, columns)
+
+
+def _tracker(params: Params, paths: Paths) -> Tracker:
+    """Rank zero records; the other processes of a fit keep it to themselves."""
+    if is_rank_zero():
+        return MlflowTracker(params.tracking.experiment, paths.root)
+    return MemoryTracker()
+
+
+def _parent(
+    tracker: Tracker, params: Params, paths: Paths, schema: Schema, specs: Sequence[Spec]
+) -> Run:
+    key = f"train {provenance.digest(repr(specs), schema.digest, provenance.code_version())}"
+    tags = {"hourglass.stage": "train", **provenance.revision_tags(paths.root)}
+    parent = tracker.run(key, f"train · {schema.source}", tags)
+    sections = {"model": params.model, "train": params.train}
+    parent.params({f"{s}.{k}": v for s, m in sections.items() for k, v in m.model_dump().items()})
+    parent.data(data_sets(schema, paths, ("train", "val")))
+    parent.note(NOTE.format(source=schema.source, seeds=params.train.seeds))
+    return parent
+
+
+def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> None:
+    tags = {"hourglass.stage": "train", "hourglass.loss": spec.loss}
+    if result.failure:
+        log.warning("%s, seed %d failed: %s", spec.loss, spec.seed, result.failure)
+        tags["hourglass.failure"] = result.failure
+    name = f"{spec.loss} · {spec.scaler} · seed {spec.seed}"
+    child = tracker.run(f"{parent.key} {spec.loss} {spec.seed}", name, tags, parent)
+    if child.finished:
+        return
+    child.params({"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
+    child.curve(result.curve)
+    child.metrics({**result.metrics, "seconds": result.seconds})
+    child.finish(failed=bool(result.failure))

@@ -1,0 +1,320 @@
+"""Records runs: an interface, MLflow behind it, and a twin in memory for tests.
+
+A run has a key that says what it computes. Recording the same key again finds the same run: a
+killed stage continues its run, and a repeated one adds no second copy of the same numbers. Only
+one process records (rank zero, the coordinator); it never computes.
+"""
+
+import json
+import logging
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hourglass.errors import TrackingError
+from hourglass.paths import Paths
+from hourglass.schema import Schema
+
+# Off unless the user says otherwise; read by MLflow when it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000  # metrics in one call, MLflow's limit
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a run has read.
+
+    Attributes:
+        name: For people, e.g. "builtin: digits".
+        digest: Of the values.
+        source: Path or URI.
+        columns: Names in order.
+        rows: Number of rows.
+        role: "train", "val" or "test".
+    """
+
+    name: str
+    digest: str
+    source: str
+    columns: tuple[str, ...]
+    rows: int
+    role: str
+
+
+class Run(ABC):
+    """One recorded run.
+
+    Attributes:
+        id: The store's name for it.
+        key: What it computes, see the module's docstring.
+        finished: Whether an earlier recording of the same key ended; then everything is kept as it
+            is and further calls do nothing.
+    """
+
+    id: str
+    key: str
+    finished: bool
+
+    @abstractmethod
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Records parameters."""
+
+    @abstractmethod
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Records final numbers."""
+
+    @abstractmethod
+    def curve(self, points: Sequence[Mapping[str, float]]) -> None:
+        """Records one point an epoch; `epoch` is the step, all other keys are metrics."""
+
+    @abstractmethod
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Records a file."""
+
+    @abstractmethod
+    def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Records a table that the UI shows as one, under `name`.json."""
+
+    @abstractmethod
+    def data(self, sets: Sequence[DataSet]) -> None:
+        """Records what was read."""
+
+    @abstractmethod
+    def note(self, markdown: str) -> None:
+        """Sets the description."""
+
+    @abstractmethod
+    def finish(self, failed: bool = False) -> None:
+        """Ends the run."""
+
+
+class Tracker(ABC):
+    """Opens runs."""
+
+    @abstractmethod
+    def run(
+        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
+    ) -> Run:
+        """The run of `key`, which is unique within the experiment; opened if it isn't there."""
+
+
+@dataclass
+class MemoryRun(Run):
+    """A run that lives in memory; its recordings are plain attributes."""
+
+    key: str
+    name: str
+    tags: dict[str, str]
+    parent: str | None
+    finished: bool = False
+    recorded_params: dict[str, Any] = field(default_factory=dict)
+    recorded_metrics: dict[str, float] = field(default_factory=dict)
+    recorded_curve: list[dict[str, float]] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    data_sets: list[DataSet] = field(default_factory=list)
+    description: str = ""
+    failed: bool = False
+
+    @property
+    def id(self) -> str:  # type: ignore[override]  # an attribute in the interface
+        """The key itself."""
+        return self.key
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """See Run."""
+        self.recorded_params.update(values)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """See Run."""
+        self.recorded_metrics.update(values)
+
+    def curve(self, points: Sequence[Mapping[str, float]]) -> None:
+        """See Run."""
+        self.recorded_curve.extend(dict(p) for p in points)
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """See Run."""
+        self.artifacts.append(f"{folder}/{path.name}".lstrip("/"))
+
+    def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """See Run."""
+        self.tables[name] = [dict(r) for r in rows]
+
+    def data(self, sets: Sequence[DataSet]) -> None:
+        """See Run."""
+        self.data_sets.extend(sets)
+
+    def note(self, markdown: str) -> None:
+        """See Run."""
+        self.description = markdown
+
+    def finish(self, failed: bool = False) -> None:
+        """See Run."""
+        self.finished, self.failed = True, failed
+
+
+class MemoryTracker(Tracker):
+    """Keeps runs in memory: for tests, and for processes that must not record."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, MemoryRun] = {}
+
+    def run(
+        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
+    ) -> Run:
+        """See Tracker."""
+        new = MemoryRun(key, name, dict(tags), parent.id if parent else None)
+        return self.runs.setdefault(key, new)
+
+
+class MlflowTracker(Tracker):
+    """Records to MLflow: a SQLite file below `root`, or what MLFLOW_TRACKING_URI names.
+
+    Raises:
+        TrackingError: the store can't be opened.
+    """
+
+    def __init__(self, experiment: str, root: Path) -> None:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        self.uri = tracking_uri(root)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        self.client = mlflow.MlflowClient()
+        try:
+            found = self.client.get_experiment_by_name(experiment)
+            if found is not None and found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            self.experiment_id = (
+                found.experiment_id if found else self.client.create_experiment(experiment)
+            )
+        except MlflowException as error:
+            raise TrackingError(f"MLflow's store at {self.uri} can't be used: {error}") from error
+
+    def run(
+        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
+    ) -> Run:
+        """See Tracker."""
+        found = self.client.search_runs(
+            [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
+        )
+        if found:
+            status = found[0].info.status
+            return MlflowRun(self.client, found[0].info.run_id, key, finished=status == "FINISHED")
+        every = {"hourglass.key": key, "mlflow.source.type": "PROJECT", **tags}
+        if parent is not None:
+            every["mlflow.parentRunId"] = parent.id
+        run = self.client.create_run(self.experiment_id, tags=every, run_name=name)
+        return MlflowRun(self.client, run.info.run_id, key, finished=False)
+
+
+class MlflowRun(Run):
+    """A run in MLflow."""
+
+    def __init__(self, client: Any, run_id: str, key: str, *, finished: bool) -> None:
+        self._client = client
+        self.key = key
+        self.id = run_id
+        self.finished = finished
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """See Run."""
+        from mlflow.entities import Param
+
+        if not self.finished:
+            entities = [Param(k, _short(v)) for k, v in values.items()]
+            self._client.log_batch(self.id, params=entities)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """See Run."""
+        self.curve([{"epoch": step, **values}])
+
+    def curve(self, points: Sequence[Mapping[str, float]]) -> None:
+        """See Run."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        entities = [
+            Metric(name, value, now, int(point["epoch"]))
+            for point in points
+            for name, value in point.items()
+            if name != "epoch"
+        ]
+        for start in range(0, 0 if self.finished else len(entities), BATCH):
+            self._client.log_batch(self.id, metrics=entities[start : start + BATCH])
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """See Run."""
+        if not self.finished:
+            self._client.log_artifact(self.id, str(path), folder or None)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """See Run."""
+        if not self.finished:
+            columns = {k: [r[k] for r in rows] for k in rows[0]}
+            self._client.log_table(self.id, columns, f"{name}.json")
+
+    def data(self, sets: Sequence[DataSet]) -> None:
+        """See Run."""
+        if not self.finished:
+            self._client.log_inputs(self.id, [_data_entity(s) for s in sets])
+
+    def note(self, markdown: str) -> None:
+        """See Run."""
+        if not self.finished:
+            self._client.set_tag(self.id, "mlflow.note.content", markdown)
+
+    def finish(self, failed: bool = False) -> None:
+        """See Run."""
+        if not self.finished:
+            self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
+            self.finished = not failed
+
+
+def tracking_uri(root: Path) -> str:
+    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+
+
+def _short(value: Any) -> str:
+    """A parameter as text, numbers to six digits: what a person compares in a table."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _data_entity(data: DataSet) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    columns = [{"type": "double", "name": c, "required": True} for c in data.columns]
+    entity = Dataset(
+        name=data.name,
+        digest=data.digest,
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        schema=json.dumps({"mlflow_colspec": columns}),
+        profile=json.dumps({"num_rows": data.rows, "num_columns": len(columns)}),
+    )
+    return DatasetInput(entity, [InputTag("mlflow.data.context", data.role)])
+
+
+def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:
+    """The pipeline's splits, with the digest of the whole table."""
+    return [
+        DataSet(
+            name=schema.source,
+            digest=schema.digest,
+            source=str(paths.values(split).resolve()),
+            columns=schema.names,
+            rows=schema.rows[split],
+            role=split,
+        )
+        for split in splits
+    ]

@@ -1,0 +1,212 @@
+"""One fit as a pure function: `run(spec) -> result`; the same spec gives the same result anywhere.
+
+Search runs it for trials, train for finalists. It reads the pipeline's files, writes only the
+bundle it was asked to save, and knows neither Optuna nor MLflow.
+Shapes: N rows, F features, L latent dimensions.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hourglass import codelength, metrics, scaling
+from hourglass.bundle import Bundle, Recipe, modules
+from hourglass.config import Model
+from hourglass.errors import LossError, TrainingError
+from hourglass.models import Architecture
+from hourglass.paths import Paths, read_json
+from hourglass.scaling import Scaler
+from hourglass.schema import Schema
+from hourglass.splitting import resplit
+from hourglass.training import Curve, Rows, Schedule, TrainerOptions, fit, is_rank_zero
+
+Array = NDArray[np.float64]
+
+HIDDEN_SHARE = 0.15  # of entries, for the masked code length (SCIENCE.md section 3)
+PCA_ROWS = 10_000  # enough to estimate a residual scale
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a fit depends on; picklable.
+
+    Attributes:
+        root: Folder of params.yaml.
+        loss: Name of the loss.
+        scaler: Name of the scaler.
+        hyper: Learning rate and the loss's own hyperparameters.
+        model: The architecture, as params.yaml gives it.
+        epochs: Passes over the training rows.
+        batch_size: Rows of a global batch.
+        seed: Of initial weights and order of rows.
+        resplit: Whether the seed also redraws training and validation rows.
+        trainer: Options for Lightning.
+        save_to: Folder for the bundle; None: nothing is kept.
+    """
+
+    root: Path
+    loss: str
+    scaler: str
+    hyper: Mapping[str, float]
+    model: Model
+    epochs: int
+    batch_size: int
+    seed: int
+    resplit: bool = False
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    save_to: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a fit.
+
+    Attributes:
+        metrics: `bits_per_feature` and `bits_per_feature_masked` (code lengths, cross-fitted on
+            validation rows) and `metrics.measure` on validation rows, original units.
+        curve: One entry an epoch, see `training.Fit`.
+        seconds: Wall time of the fit with its judgement.
+        failure: Why it failed; empty if it did not.
+    """
+
+    metrics: dict[str, float]
+    curve: Curve
+    seconds: float
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of one fit in original units, and the scaler fitted on its training rows."""
+
+    schema: Schema
+    scaler: Scaler
+    train_NF: Array
+    val_NF: Array
+
+
+def run(spec: Spec) -> Result:
+    """Fits, judges on validation rows and, if asked, saves. A failed fit is a result, not an error.
+
+    Raises:
+        MissingInputError: the files of an earlier stage are not there.
+    """
+    start = time.perf_counter()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums don't depend on how many cores are free
+    try:
+        data = load(spec)
+        bundle, curve = _fitted(spec, data)
+        values = judge(bundle, data)
+        if spec.save_to is not None and is_rank_zero():
+            bundle.calibrated(data.val_NF).save(spec.save_to)
+        return Result(values, curve, time.perf_counter() - start)
+    except (TrainingError, LossError, RuntimeError) as error:  # torch raises RuntimeError
+        return Result({}, [], time.perf_counter() - start, " ".join(str(error).split()))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def load(spec: Spec) -> Data:
+    """Reads the rows; a redrawn split gets a scaler of its own, fitted on its training rows."""
+    paths = Paths(spec.root)
+    schema = Schema.from_json(read_json(paths.schema, "preprocess"))
+    train_NF, val_NF = np.load(paths.values("train")), np.load(paths.values("val"))
+    if not spec.resplit:
+        scaler = Scaler.from_json(read_json(paths.scaler(spec.scaler), "normalize"))
+        return Data(schema, scaler, train_NF, val_NF)
+    both_NF = np.concatenate([train_NF, val_NF])
+    train_index, val_index = resplit(len(train_NF), len(val_NF), spec.seed)
+    train_NF, val_NF = both_NF[train_index], both_NF[val_index]
+    return Data(schema, scaling.fit(spec.scaler, [train_NF], schema.columns), train_NF, val_NF)
+
+
+def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
+    scaled_NF = torch.from_numpy(data.scaler.transform(data.train_NF).astype(np.float32))
+    recipe = _recipe(spec, data.schema, scaled_NF)
+    columns = data.schema.columns
+    rows = Rows(
+        train_NF=scaled_NF,
+        val_NF=torch.from_numpy(data.scaler.transform(data.val_NF).astype(np.float32)),
+        unit_F=torch.from_numpy(data.scaler.scale_F),
+        floor_F=torch.tensor([c.resolution or 1e-12 for c in columns], dtype=torch.float64),
+    )
+    plan = Schedule(spec.epochs, spec.batch_size, spec.hyper["learning_rate"], spec.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        autoencoder, loss = modules(recipe, data.schema, data.scaler)
+        curve = fit(autoencoder, loss, rows, plan, spec.trainer)
+    return Bundle(recipe, data.schema, data.scaler, autoencoder, loss), curve
+
+
+def _recipe(spec: Spec, schema: Schema, scaled_NF: torch.Tensor) -> Recipe:
+    architecture = Architecture(
+        features=len(schema.columns),
+        latent_dim=spec.model.latent_dim,
+        hidden=spec.model.hidden,
+        activation=spec.model.activation,
+        grid=schema.grid,
+    )
+    span = float(scaled_NF.max() - scaled_NF.min())
+    scale = residual_scale(scaled_NF[:PCA_ROWS], spec.model.latent_dim)
+    return Recipe(spec.loss, spec.hyper, spec.model.kind, architecture, spec.seed, scale, span)
+
+
+def residual_scale(rows_NF: torch.Tensor, latent_dim: int) -> float:
+    """Typical residual of a PCA with `latent_dim` components: 1.4826 x median |residual|.
+
+    1.4826 makes the median absolute deviation a standard deviation under Gauss noise. Where more
+    than half of the residuals vanish the root mean square stands in.
+    """
+    centred_NF = rows_NF.double() - rows_NF.double().mean(dim=0)
+    _, _, directions = torch.linalg.svd(centred_NF, full_matrices=False)
+    basis_LF = directions[:latent_dim]
+    residual_NF = centred_NF - centred_NF @ basis_LF.T @ basis_LF
+    scale = 1.4826 * float(residual_NF.abs().median())
+    rms = math.sqrt(float(residual_NF.square().mean()))
+    return max(scale if scale > 1e-3 * rms else rms, 1e-6)
+
+
+def judge(bundle: Bundle, data: Data) -> dict[str, float]:
+    """The rulers on validation rows, the same for every loss.
+
+    Raises:
+        TrainingError: a reconstruction is not finite.
+    """
+    val_NF, columns = data.val_NF, data.schema.columns
+    reconstruction_NF = bundle.reconstruct(val_NF)
+    if not np.isfinite(reconstruction_NF).all():
+        raise TrainingError("a reconstruction of validation rows is not finite")
+    bits_NF = codelength.cross_fitted_bits(val_NF, reconstruction_NF, columns)
+    hidden_NF = np.random.default_rng(0).random(val_NF.shape) < HIDDEN_SHARE
+    filled_NF = np.where(hidden_NF, data.train_NF.mean(axis=0), val_NF)
+    target_NF = np.where(hidden_NF, val_NF, np.nan)
+    hidden_bits_NF = codelength.cross_fitted_bits(
+        target_NF, bundle.reconstruct(filled_NF), columns
+    )
+    masked = float(hidden_bits_NF.sum() / hidden_NF.sum())
+    measured = metrics.measure(val_NF, reconstruction_NF, data.train_NF.std(axis=0))
+    return {
+        "bits_per_feature": float(bits_NF.mean()),
+        "bits_per_feature_masked": masked,
+        **measured,
+    }
+
+
+def objective(name: str, values: Mapping[str, float]) -> float:
+    """The number that trials and finalists are ranked by, in bits per feature; lower is better.
+
+    `code_length_masked` is the mean of both code lengths. `rmse` and `mae` are the mean over the
+    columns' standardised errors in bits (log2), so that a margin in bits keeps its meaning.
+    """
+    if name == "code_length":
+        return values["bits_per_feature"]
+    if name == "code_length_masked":
+        return (values["bits_per_feature"] + values["bits_per_feature_masked"]) / 2
+    return math.log2(max(values[f"n{name}"], 1e-300))
