@@ -37,7 +37,8 @@ class Recipe:
         hyper: Its hyperparameters and the learning rate.
         kind: Name of the model.
         architecture: Sizes of the model.
-        seed: Of initial weights, order of rows and, with few rows, the split.
+        seed: Of initial weights and order of rows.
+        resplit: Whether the seed also redrew training and validation rows.
         residual_scale: See `losses.Context`.
         span: See `losses.Context`.
     """
@@ -47,6 +48,7 @@ class Recipe:
     kind: str
     architecture: Architecture
     seed: int
+    resplit: bool
     residual_scale: float
     span: float
 

@@ -101,7 +101,7 @@ def run(spec: Spec) -> Result:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums don't depend on how many cores are free
     try:
-        data = load(spec)
+        data = load(Paths(spec.root), spec.scaler, spec.seed if spec.resplit else None)
         bundle, curve = _fitted(spec, data)
         values = judge(bundle, data)
         if spec.save_to is not None and is_rank_zero():
@@ -113,18 +113,24 @@ def run(spec: Spec) -> Result:
         torch.set_num_threads(threads)
 
 
-def load(spec: Spec) -> Data:
-    """Reads the rows; a redrawn split gets a scaler of its own, fitted on its training rows."""
-    paths = Paths(spec.root)
+def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
+    """Reads training and validation rows with their scaler.
+
+    Args:
+        paths: Where the pipeline's files are.
+        scaler: Name of the scaler.
+        resplit_seed: Redraws which rows train and which validate; the scaler is then fitted on
+            the redrawn training rows. None: the split and scaler of the earlier stages.
+    """
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     train_NF, val_NF = np.load(paths.values("train")), np.load(paths.values("val"))
-    if not spec.resplit:
-        scaler = Scaler.from_json(read_json(paths.scaler(spec.scaler), "normalize"))
-        return Data(schema, scaler, train_NF, val_NF)
+    if resplit_seed is None:
+        fitted = Scaler.from_json(read_json(paths.scaler(scaler), "normalize"))
+        return Data(schema, fitted, train_NF, val_NF)
     both_NF = np.concatenate([train_NF, val_NF])
-    train_index, val_index = resplit(len(train_NF), len(val_NF), spec.seed)
+    train_index, val_index = resplit(len(train_NF), len(val_NF), resplit_seed)
     train_NF, val_NF = both_NF[train_index], both_NF[val_index]
-    return Data(schema, scaling.fit(spec.scaler, [train_NF], schema.columns), train_NF, val_NF)
+    return Data(schema, scaling.fit(scaler, [train_NF], schema.columns), train_NF, val_NF)
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
@@ -155,7 +161,7 @@ def _recipe(spec: Spec, schema: Schema, scaled_NF: torch.Tensor) -> Recipe:
     )
     span = float(scaled_NF.max() - scaled_NF.min())
     scale = residual_scale(scaled_NF[:PCA_ROWS], spec.model.latent_dim)
-    return Recipe(spec.loss, spec.hyper, spec.model.kind, architecture, spec.seed, scale, span)
+    return Recipe(spec.loss, spec.hyper, spec.model.kind, architecture, spec.seed, spec.resplit, scale, span)
 
 
 def residual_scale(rows_NF: torch.Tensor, latent_dim: int) -> float:

@@ -28,7 +28,10 @@ class Serial(Executor):
             return done
         first = next(f for f in self._queue if f in wanted)
         task, argument = self._queue.pop(first)
-        first.set_result(task(argument))
+        try:
+            first.set_result(task(argument))
+        except Exception as error:  # noqa: BLE001  kept for who asks, as a pool's future does
+            first.set_exception(error)
         return {first}
 
     def close(self) -> None:

@@ -1,0 +1,198 @@
+"""Scores trained models and baselines on test rows, and sets the numbers out in tables.
+
+Shapes: N test rows, F features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hourglass import baselines, codelength, metrics, trials
+from hourglass.bundle import Bundle
+from hourglass.paths import Paths
+from hourglass.verdict import Verdict, interval
+
+Array = NDArray[np.float64]
+Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained model
+
+LEADERBOARD = (
+    "loss",
+    "scaler",
+    "bits_per_feature",
+    "ci_low",
+    "ci_high",
+    "verdict",
+    "selected",
+    "validation",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_holm",
+    "rmse",
+    "mae",
+    "skill_vs_pca",
+    "seeds",
+)
+
+
+@dataclass
+class Scores:
+    """What test rows said of one loss or baseline, one value a seed.
+
+    Attributes:
+        metrics: Metric -> a value a seed; `bits_per_feature` is the first of them.
+        column_bits: Mean bits of each column, an array (F,) a seed.
+    """
+
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    column_bits: list[Array] = field(default_factory=list)
+
+    def add(self, bits_NF: Array, measured: Mapping[str, float]) -> None:
+        """Adds a seed."""
+        for name, value in {"bits_per_feature": float(bits_NF.mean()), **measured}.items():
+            self.metrics.setdefault(name, []).append(value)
+        self.column_bits.append(bits_NF.mean(axis=0))
+
+    def mean(self, name: str) -> float:
+        """Mean over the seeds."""
+        return float(np.mean(self.metrics[name]))
+
+
+def score_losses(bundles: Bundles, test_NF: Array, spread_F: Array) -> dict[str, Scores]:
+    """Scores every trained model; calibrations are those of its own validation rows.
+
+    Args:
+        bundles: The trained models.
+        test_NF: Test rows, original units.
+        spread_F: Standard deviation of each column on training rows.
+    """
+    scores = {loss: Scores() for loss in bundles}
+    for loss, by_seed in bundles.items():
+        for bundle in by_seed.values():
+            reconstruction_NF = bundle.reconstruct(test_NF)
+            bits_NF = bundle.code_length(test_NF, reconstruction_NF)
+            scores[loss].add(bits_NF, metrics.measure(test_NF, reconstruction_NF, spread_F))
+    return scores
+
+
+def score_baselines(
+    paths: Paths, by_seed: Mapping[int, Bundle], test_NF: Array, spread_F: Array, scaler: str
+) -> dict[str, Scores]:
+    """Scores the baselines under the same ruler, fitted on the same rows as the models.
+
+    Args:
+        paths: Where training and validation rows are.
+        by_seed: The models of one loss, whose splits and bottleneck the baselines share.
+        test_NF: Test rows, original units.
+        spread_F: Standard deviation of each column on training rows.
+        scaler: The advised scaler: a PCA depends on the scale of the columns.
+    """
+    scores = {name: Scores() for name in baselines.BASELINES}
+    for seed, bundle in by_seed.items():
+        data = trials.load(paths, scaler, seed if bundle.recipe.resplit else None)
+        scale, latent_dim = data.scaler, bundle.recipe.architecture.latent_dim
+        train_NF = scale.transform(data.train_NF)
+        for name, own in scores.items():
+
+            def answer(rows_NF: Array, name: str = name) -> Array:
+                scaled_NF = scale.transform(rows_NF)  # noqa: B023  used within this pass only
+                parts = (name, train_NF, scaled_NF, latent_dim)  # noqa: B023  as above
+                return scale.inverse(baselines.reconstruct(*parts))  # noqa: B023  as above
+
+            fitted = codelength.fit(data.val_NF, answer(data.val_NF), data.schema.columns)
+            reconstruction_NF = answer(test_NF)
+            bits_NF = codelength.bits(fitted, test_NF, reconstruction_NF)
+            own.add(bits_NF, metrics.measure(test_NF, reconstruction_NF, spread_F))
+    return scores
+
+
+def leaderboard(
+    decision: Verdict,
+    scores: Mapping[str, Scores],
+    baseline_scores: Mapping[str, Scores],
+    bundles: Bundles,
+    alpha: float,
+) -> list[dict[str, Any]]:
+    """Lines of leaderboard.csv, the best on validation rows first.
+
+    `bits_per_feature` with its interval, `rmse`, `mae` and `skill_vs_pca` are of test rows, means
+    over the seeds; `verdict`, `validation`, `difference` and `p_holm` are of validation rows.
+    """
+    rows = []
+    for standing in decision.standings:
+        own = scores[standing.name]
+        low, high = interval(own.metrics["bits_per_feature"], alpha)
+        bits = own.mean("bits_per_feature")
+        models = bundles[standing.name]
+        rows.append(
+            {
+                "loss": standing.name,
+                "scaler": next(iter(models.values())).scaler.name,
+                "bits_per_feature": bits,
+                "ci_low": low,
+                "ci_high": high,
+                "verdict": standing.verdict,
+                "selected": standing.name == decision.selected,
+                "validation": standing.mean,
+                "difference": standing.difference,
+                "difference_low": standing.difference_low,
+                "difference_high": standing.difference_high,
+                "p_holm": standing.p_holm,
+                "rmse": own.mean("rmse"),
+                "mae": own.mean("mae"),
+                "skill_vs_pca": baseline_scores["pca"].mean("bits_per_feature") - bits,
+                "seeds": len(models),
+            }
+        )
+    return rows
+
+
+def cross(
+    order: Sequence[str], scores: Mapping[str, Scores], baseline_scores: Mapping[str, Scores]
+) -> list[dict[str, Any]]:
+    """Lines of cross.csv: every trained loss and baseline by every metric, means over the seeds."""
+    every = {**{loss: scores[loss] for loss in order}, **baseline_scores}
+    return [
+        {"trained": name, **{metric: own.mean(metric) for metric in own.metrics}}
+        for name, own in every.items()
+    ]
+
+
+def summary(
+    decision: Verdict,
+    scores: Mapping[str, Scores],
+    baseline_scores: Mapping[str, Scores],
+    bundles: Bundles,
+    seed: int,
+) -> dict[str, Any]:
+    """The numbers of metrics.json: those of the one model that is delivered, on test rows.
+
+    Args:
+        decision: The verdict on validation rows.
+        scores: Of each loss on test rows.
+        baseline_scores: Of each baseline on test rows.
+        bundles: The trained models.
+        seed: Of the selected loss's model that is delivered.
+    """
+    selected = decision.selected
+    at = list(bundles[selected]).index(seed)
+    own = {name: values[at] for name, values in scores[selected].metrics.items()}
+    pca = baseline_scores["pca"].metrics["bits_per_feature"][at]
+    means = {loss: s.mean("bits_per_feature") for loss, s in scores.items()}
+    leader = min(means, key=lambda loss: means[loss])
+    tied = [s.name for s in decision.standings if s.verdict != "worse"]
+    return {
+        "selected_loss": selected,
+        "selected_seed": seed,
+        "bits_per_feature": own.pop("bits_per_feature"),
+        "bits_per_feature_pca": pca,
+        "bits_per_feature_mean_of_seeds": means[selected],
+        **own,
+        "detectable_difference": decision.detectable,
+        "not_worse": ", ".join(tied),
+        "best_on_test_rows": leader,
+        "test_rows_agree": leader in tied,
+    }

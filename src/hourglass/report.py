@@ -1,0 +1,162 @@
+"""Writes report.html: one self-contained page that tells the verdict, shows why, and how to redo it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from hourglass.paths import write_text
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the words that stand for it.
+
+    Attributes:
+        path: The file.
+        title: Its heading.
+        alternative: What it shows, for those who can't see it.
+    """
+
+    path: Path
+    title: str
+    alternative: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the report shows.
+
+    Attributes:
+        title: Heading of the page.
+        verdict: The verdict in one sentence.
+        remarks: Further sentences: what could have been seen, whether test rows agree.
+        leaderboard: Lines of leaderboard.csv.
+        cross: Lines of cross.csv.
+        pictures: In the order shown.
+        advice: Why these losses competed.
+        facts: Name -> value: data, split, digests, versions.
+    """
+
+    title: str
+    verdict: str
+    remarks: Sequence[str]
+    leaderboard: Sequence[Mapping[str, Any]]
+    cross: Sequence[Mapping[str, Any]]
+    pictures: Sequence[Picture]
+    advice: Sequence[str]
+    facts: Mapping[str, str]
+
+
+def write(path: Path, page: Page) -> None:
+    """Renders the page; every text from the data is escaped, pictures are embedded."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["figure"] = _figure
+    environment.filters["inline"] = _inline
+    write_text(path, environment.from_string(TEMPLATE).render(page=page))
+
+
+def _figure(value: Any) -> str:
+    """Numbers to four significant digits, everything else as it is."""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
+    return "" if value is None else str(value)
+
+
+def _inline(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{ page.title }}</title>
+<style>
+:root { --ink: #1d2430; --soft: #5b6575; --paper: #fff; --line: #dde2ea; --wash: #f4f6f9;
+  --best: #00795a; --tied: #0062a3; --worse: #b84a00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa5b5; --paper: #14181f;
+  --line: #2c3440; --wash: #1c222b; --best: #35c79a; --tied: #62b4f0; --worse: #f59a5b; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.1rem 4rem; }
+h1 { font-size: 1.15rem; color: var(--soft); font-weight: 600; margin: 0 0 .6rem; }
+h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; }
+.verdict { font-size: 1.45rem; line-height: 1.4; font-weight: 600; margin: 0 0 .8rem; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .42rem .75rem; text-align: right; white-space: nowrap; }
+th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .86rem; }
+th:first-child, td:first-child, td.word, th.word { text-align: left; }
+tr + tr td { border-top: 1px solid var(--line); }
+tr.selected td { font-weight: 650; }
+.best { color: var(--best); } .tied { color: var(--tied); } .worse { color: var(--worse); }
+figure { margin: 0; padding: .8rem; background: #fff; border: 1px solid var(--line);
+  border-radius: .5rem; text-align: center; }
+img { max-width: 100%; height: auto; }
+.hint { color: var(--soft); font-size: .92rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; margin: 0; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
+@media (max-width: 34rem) { .verdict { font-size: 1.2rem; } dl { grid-template-columns: 1fr; } }
+@media print { main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+  figure, .scroll { break-inside: avoid; } }
+</style>
+</head>
+<body>
+<main>
+<h1>{{ page.title }}</h1>
+<p class="verdict">{{ page.verdict }}</p>
+{% for remark in page.remarks %}<p>{{ remark }}</p>
+{% endfor %}
+<h2>Leaderboard</h2>
+<div class="scroll"><table>
+<tr><th>loss</th><th class="word">verdict</th><th>bits per feature</th><th>interval</th>
+<th>behind the best</th><th>p (Holm)</th><th>skill vs PCA</th><th>RMSE</th><th>MAE</th>
+<th class="word">scaler</th></tr>
+{% for row in page.leaderboard %}
+<tr{% if row.selected %} class="selected"{% endif %}><td>{{ row.loss }}</td>
+<td class="word {{ row.verdict }}">{{ row.verdict }}{% if row.selected %} · selected{% endif %}</td>
+<td>{{ row.bits_per_feature|figure }}</td>
+<td>{{ row.ci_low|figure }} to {{ row.ci_high|figure }}</td>
+<td>{% if row.verdict == "best" %}–{% else %}{{ row.difference|figure }}{% endif %}</td>
+<td>{% if row.verdict == "best" %}–{% else %}{{ row.p_holm|figure }}{% endif %}</td>
+<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
+<td class="word">{{ row.scaler }}</td></tr>
+{% endfor %}
+</table></div>
+<p class="hint">Bits per feature: how many bits it takes to write down a held-out value to the
+data's own resolution, given the reconstruction; lower is better, and losses and scalers compare.
+They are measured on test rows, opened once. The verdict and “behind the best” come from validation
+rows: a paired t test over the seeds, corrected for the number of losses (Holm). Skill vs PCA: bits per
+feature saved against a PCA of the same bottleneck.</p>
+{% for picture in page.pictures %}
+<h2>{{ picture.title }}</h2>
+<figure><img src="data:image/png;base64,{{ picture.path|inline }}" alt="{{ picture.alternative }}">
+</figure>
+{% endfor %}
+<h2>Every trained loss by every metric</h2>
+<div class="scroll"><table>
+<tr>{% for name in page.cross[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in page.cross %}<tr>{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
+</tr>
+{% endfor %}
+</table></div>
+<p class="hint">Test rows, mean over the seeds, original units; nrmse and nmae divide each column by
+its standard deviation.</p>
+<h2>Why these losses competed</h2>
+<ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>
+<h2>How to get these numbers again</h2>
+<dl>{% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,279 @@
+"""Opens the test rows, once, and writes the verdict with its evidence: `hourglass evaluate`."""
+
+import logging
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hourglass import evaluation, figures, report, trials
+from hourglass.bundle import Bundle
+from hourglass.config import Params
+from hourglass.errors import MissingInputError
+from hourglass.evaluation import Bundles, Scores
+from hourglass.losses import LOSSES
+from hourglass.paths import Paths, existing, read_json, write_csv, write_json
+from hourglass.provenance import code_version, digest, digest_files, revision_tags
+from hourglass.report import Page, Picture
+from hourglass.schema import Schema
+from hourglass.tracking import MlflowTracker, data_sets
+from hourglass.verdict import Verdict, judge, summary_sentence
+
+Array = NDArray[np.float64]
+log = logging.getLogger(__name__)
+
+PICTURES = {
+    "leaderboard.png": (
+        "How far apart they are",
+        "Test bits per feature of each loss with its interval, and the baselines",
+    ),
+    "reconstructions.png": (
+        "What they reconstruct",
+        "The same test rows, original above each loss's reconstruction",
+    ),
+    "columns.png": ("Where the bits go", "Bits of each column or pixel for each loss"),
+    "curves.png": (
+        "How they learned",
+        "Validation code length by epoch for each loss, on one scale",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the stage found, on its way into files.
+
+    Attributes:
+        schema: The columns.
+        decision: The verdict on validation rows.
+        bundles: The trained models.
+        scores: Of each loss on test rows.
+        baselines: Scores of each baseline on test rows.
+        seed: Of the selected loss's model that is delivered.
+        rows: Lines of leaderboard.csv.
+        metrics: Content of metrics.json.
+    """
+
+    schema: Schema
+    decision: Verdict
+    bundles: Bundles
+    scores: Mapping[str, Scores]
+    baselines: Mapping[str, Scores]
+    seed: int
+    rows: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, Any]
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Writes metrics.json, leaderboard.csv, cross.csv, test_rows.csv, pictures and report.html.
+
+    Raises:
+        MissingInputError: models or fits of an earlier stage are not there.
+    """
+    test_NF = np.load(existing(paths.values("test"), "preprocess"))
+    found = _find(params, paths, test_NF)
+    _write_tables(paths, found, test_NF)
+    _draw(params, paths, found, test_NF)
+    _write_page(params, paths, found)
+    write_json(paths.evaluate("metrics.json"), found.metrics)
+    log.info("%s", found.metrics["verdict"])
+    _record(params, paths, found)
+
+
+def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
+    schema = Schema.from_json(read_json(paths.schema, "preprocess"))
+    scaler = read_json(paths.profile, "preprocess")["scaler"]
+    values = _validation(paths, params.search.objective)
+    ranks = {loss: LOSSES.load(loss).rank for loss in values}
+    decision = judge(
+        {loss: list(own.values()) for loss, own in values.items()},
+        ranks,
+        params.evaluate.alpha,
+        params.evaluate.margin,
+    )
+    bundles = {
+        loss: {seed: Bundle.load(existing(paths.model(loss, seed), "train")) for seed in own}
+        for loss, own in values.items()
+    }
+    chosen = values[decision.selected]
+    seed = min(chosen, key=lambda s: chosen[s])
+    spread_F = np.load(paths.values("train"), mmap_mode="r").std(axis=0)
+    scores = evaluation.score_losses(bundles, test_NF, spread_F)
+    fitted = bundles[decision.selected]
+    base = evaluation.score_baselines(paths, fitted, test_NF, spread_F, scaler)
+    rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
+    numbers = evaluation.summary(decision, scores, base, bundles, seed)
+    facts = {"rows_test": len(test_NF), "verdict": summary_sentence(decision)}
+    return Findings(
+        schema, decision, bundles, scores, base, seed, rows, {**numbers, **facts}
+    )
+
+
+def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
+    """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
+    fits = pd.read_csv(existing(paths.train("fits.csv"), "train"), keep_default_na=False)
+    values: dict[str, dict[int, float]] = {}
+    for loss, own in fits.groupby("loss", sort=False):
+        if (own["failure"] != "").any():
+            log.warning("%s is left out: a fit failed (%s)", loss, max(own["failure"]))
+            continue
+        records = own.to_dict("records")
+        values[str(loss)] = {
+            int(r["seed"]): trials.objective(
+                objective, {k: float(v) for k, v in r.items() if k not in NOT_METRICS}
+            )
+            for r in records
+        }
+    if not values:
+        raise MissingInputError(f"{paths.train('fits.csv')} has no complete loss: run train again")
+    return values
+
+
+NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
+
+
+def _write_tables(paths: Paths, found: Findings, test_NF: Array) -> None:
+    order = [s.name for s in found.decision.standings]
+    write_csv(paths.evaluate("leaderboard.csv"), found.rows, evaluation.LEADERBOARD)
+    crossed = evaluation.cross(order, found.scores, found.baselines)
+    write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
+    bits = _column_bits(found)
+    columns = [
+        {"column": name, **{loss: float(own[i]) for loss, own in bits.items()}}
+        for i, name in enumerate(found.schema.names)
+    ]
+    write_csv(paths.evaluate("columns.csv"), columns, list(columns[0]))
+    bundle = found.bundles[found.decision.selected][found.seed]
+    reconstruction_NF = bundle.reconstruct(test_NF)
+    bits_N = bundle.code_length(test_NF, reconstruction_NF).sum(axis=1)
+    rmse_N = np.sqrt(np.square(test_NF - reconstruction_NF).mean(axis=1))
+    numbers = np.load(existing(paths.rows("test"), "preprocess"))
+    rows = [
+        {"row": int(n), "code_length_bits": float(b), "rmse": float(r)}
+        for n, b, r in zip(numbers, bits_N, rmse_N, strict=True)
+    ]
+    write_csv(paths.evaluate("test_rows.csv"), rows, ["row", "code_length_bits", "rmse"])
+
+
+def _column_bits(found: Findings) -> dict[str, Array]:
+    order = [s.name for s in found.decision.standings]
+    return {loss: np.mean(found.scores[loss].column_bits, axis=0) for loss in order}
+
+
+def _draw(params: Params, paths: Paths, found: Findings, test_NF: Array) -> None:
+    shown_KF = test_NF[: params.evaluate.picture_rows]
+    grid = found.schema.grid
+    figures.reconstructions(
+        paths.evaluate("reconstructions.png"),
+        shown_KF,
+        {
+            s.name: next(iter(found.bundles[s.name].values())).reconstruct(shown_KF)
+            for s in found.decision.standings
+        },
+        grid,
+    )
+    points = pd.read_csv(existing(paths.train("curves.csv"), "train")).to_dict("records")
+    figures.curves(paths.evaluate("curves.png"), points)  # type: ignore[arg-type]  # keys are str
+    baselines = {n: s.mean("bits_per_feature") for n, s in found.baselines.items()}
+    figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines)
+    names = found.schema.names
+    figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, grid)
+
+
+def _write_page(params: Params, paths: Paths, found: Findings) -> None:
+    profile = read_json(paths.profile, "preprocess")
+    advice = [
+        f"{domain} losses: {own['status']} ({own['reason']})"
+        for domain, own in profile["domains"].items()
+    ]
+    order = [s.name for s in found.decision.standings]
+    assumed = [f"{loss} assumes {LOSSES.load(loss).assumes}" for loss in order]
+    page = Page(
+        title=f"Hourglass · {found.schema.source}",
+        verdict=found.metrics["verdict"],
+        remarks=_remarks(params, found),
+        leaderboard=found.rows,
+        cross=evaluation.cross(order, found.scores, found.baselines),
+        pictures=[Picture(paths.evaluate(n), t, a) for n, (t, a) in PICTURES.items()],
+        advice=[profile["why"], *advice, *assumed],
+        facts=_facts(params, found),
+    )
+    report.write(paths.evaluate("report.html"), page)
+
+
+def _remarks(params: Params, found: Findings) -> list[str]:
+    numbers = found.metrics
+    agree = (
+        "Test rows agree with the choice."
+        if numbers["test_rows_agree"]
+        else f"Test rows disagree: on them {numbers['best_on_test_rows']} is ahead, by "
+        "less than a new choice could rest on, since choosing by test rows would spoil them."
+    )
+    saved = numbers["bits_per_feature_pca"] - numbers["bits_per_feature"]
+    beats = "saves" if saved > 0 else "costs"
+    return [
+        f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
+        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test rows: "
+        f"it {beats} {abs(saved):.4f} against a PCA of the same bottleneck "
+        f"({params.model.latent_dim}).",
+        f"With {params.train.seeds} seeds a difference of {numbers['detectable_difference']:.4f} "
+        "bits would have been seen four times out of five; smaller ones may hide. "
+        f"Differences up to {params.evaluate.margin} bits count as ties.",
+        agree,
+    ]
+
+
+def _facts(params: Params, found: Findings) -> dict[str, str]:
+    schema = found.schema
+    packages = ("torch", "pytorch-lightning", "optuna", "scikit-learn", "numpy")
+    return {
+        "command": "dvc repro",
+        "data": f"{schema.source}, {len(schema.columns)} columns, digest {schema.digest}",
+        "rows": ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
+        "model": str(params.model.model_dump()),
+        "search": f"{params.search.trials_per_loss} trials a loss, {params.search.epochs} epochs, "
+        f"objective {params.search.objective}, seed {params.search.seed}",
+        "train": f"{params.train.seeds} seeds, {params.train.epochs} epochs",
+        "code": code_version(),
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
+        ),
+    }
+
+
+def _record(params: Params, paths: Paths, found: Findings) -> None:
+    tracker = MlflowTracker(params.tracking.experiment, paths.root)
+    folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
+    key = f"evaluate {digest(digest_files(*folders), params.evaluate.model_dump())}"
+    tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
+    run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
+    run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
+    numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
+    run.metrics(numbers)
+    run.data(data_sets(found.schema, paths, ("test",)))
+    run.table(found.rows, "leaderboard")
+    for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):
+        run.artifact(paths.evaluate(name))
+    run.note(_note(found))
+    run.finish()
+
+
+def _note(found: Findings) -> str:
+    lines = [
+        f"**{found.metrics['verdict']}**",
+        "",
+        "| loss | verdict | bits per feature | behind the best | RMSE | skill vs PCA |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in found.rows:
+        name = f"**{r['loss']}**" if r["selected"] else r["loss"]
+        lines.append(
+            f"| {name} | {r['verdict']} | {r['bits_per_feature']:.4f} | {r['difference']:.4f} "
+            f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
+        )
+    return "\n".join(lines)

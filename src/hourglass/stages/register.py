@@ -1,0 +1,131 @@
+"""Registers the selected model so that it takes raw rows, and names it champion: `hourglass register`."""
+
+import contextlib
+import io
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hourglass import provenance, serving
+from hourglass.bundle import Bundle
+from hourglass.config import Params
+from hourglass.errors import TrackingError
+from hourglass.paths import Paths, existing, read_json, write_json
+from hourglass.tracking import MlflowTracker, Run
+
+log = logging.getLogger(__name__)
+
+EXAMPLE_ROWS = 3
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Registers the model that evaluate selected and writes version.json.
+
+    A bundle that is registered already keeps its version; the alias moves to it.
+
+    Raises:
+        TrackingError: the registry refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    report = read_json(paths.evaluate("metrics.json"), "evaluate")
+    folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
+    bundle_digest = provenance.digest_files(folder)
+    tracker = MlflowTracker(params.tracking.experiment, paths.root)
+    settings = params.register_
+    try:
+        version = _registered(tracker.client, settings.name, bundle_digest)
+        if version is None:
+            version = _register(tracker, params, paths, report, bundle_digest)
+        tracker.client.set_registered_model_alias(settings.name, settings.alias, version.version)
+    except MlflowException as error:
+        raise TrackingError(
+            f"the registry at {tracker.uri} did not take {settings.name!r}: {error}"
+        ) from error
+    log.info("%s version %s is now @%s", settings.name, version.version, settings.alias)
+    write_json(
+        paths.register("version.json"),
+        {
+            "name": settings.name,
+            "version": int(version.version),
+            "alias": settings.alias,
+            "uri": f"models:/{settings.name}@{settings.alias}",
+            "bundle": bundle_digest,
+            "run_id": version.run_id,
+        },
+    )
+
+
+def _registered(client: Any, name: str, bundle_digest: str) -> Any:
+    """The version that holds this very bundle, or None."""
+    found = client.search_model_versions(f"name = '{name}'")
+    same = [v for v in found if v.tags.get("hourglass.bundle") == bundle_digest]
+    return max(same, key=lambda v: int(v.version), default=None)
+
+
+def _register(
+    tracker: MlflowTracker, params: Params, paths: Paths, report: dict[str, Any], bundle_digest: str
+) -> Any:
+    import mlflow
+
+    loss, seed = report["selected_loss"], report["selected_seed"]
+    folder = paths.model(loss, seed)
+    run = _run(tracker, paths, report, bundle_digest)
+    bundle = Bundle.load(folder)
+    rows = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
+    example = pd.DataFrame(rows, columns=list(bundle.schema.names))
+    with mlflow.start_run(run_id=run.id), contextlib.redirect_stdout(io.StringIO()):
+        info = mlflow.pyfunc.log_model(
+            name=f"autoencoder-{loss}",
+            python_model=str(serving.ENTRY),
+            artifacts={"bundle": str(folder)},
+            code_paths=[str(provenance.PACKAGE)],
+            signature=serving.signature(bundle),
+            input_example=example,
+            pip_requirements=serving.requirements(),
+            tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
+        )
+    client = tracker.client
+    with contextlib.suppress(mlflow.exceptions.MlflowException):  # it exists already
+        client.create_registered_model(params.register_.name, description=DESCRIPTION)
+    version = client.create_model_version(
+        params.register_.name,
+        source=info.model_uri,
+        run_id=run.id,
+        model_id=info.model_id,
+        tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
+        description=_description(report),
+    )
+    return version
+
+
+DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on these data. Raw rows
+in; reconstructions in original units and each row's code length in bits out."""
+
+
+def _description(report: dict[str, Any]) -> str:
+    return (
+        f"{report['verdict']}\n\nOn {report['rows_test']} test rows: "
+        f"{report['bits_per_feature']:.4f} bits per feature "
+        f"(PCA of the same bottleneck: {report['bits_per_feature_pca']:.4f}), "
+        f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}."
+    )
+
+
+def _run(
+    tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_digest: str
+) -> Run:
+    """The run that the model version points back to."""
+    tags = {
+        "hourglass.stage": "register",
+        "hourglass.loss": report["selected_loss"],
+        **provenance.revision_tags(paths.root),
+    }
+    schema = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"])).schema
+    run = tracker.run(f"register {bundle_digest}", f"register · {schema.source}", tags)
+    run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
+    run.metrics({k: report[k] for k in ("bits_per_feature", "rmse", "mae")})
+    run.note(_description(report))
+    return run

@@ -1,0 +1,81 @@
+"""Every executor runs pure functions and gives their results; contract over the catalog."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from hourglass.errors import TrainingError, UnknownNameError
+from hourglass.executors import EXECUTORS, Executor, start
+
+
+def square(value: int) -> int:
+    return value * value
+
+
+def fail(value: int) -> int:
+    raise ValueError(f"no {value}")
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(params=EXECUTORS.names())
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    with EXECUTORS.load(request.param)(2) as made:
+        yield made
+
+
+def collect(executor: Executor, futures: list) -> None:
+    pending = set(futures)
+    while pending:
+        pending -= executor.wait(pending)
+
+
+def test_results_belong_to_their_arguments(executor):
+    futures = [executor.submit(square, n) for n in range(7)]
+    collect(executor, futures)
+    assert [f.result() for f in futures] == [n * n for n in range(7)]
+
+
+def test_tasks_may_be_submitted_while_others_are_awaited(executor):
+    first = executor.submit(square, 2)
+    assert executor.wait([first]) == {first}
+    second = executor.submit(square, first.result())
+    assert executor.wait([second]) == {second}
+    assert second.result() == 16
+
+
+def test_an_error_of_a_task_reaches_the_caller(executor):
+    future = executor.submit(fail, 3)
+    executor.wait([future])
+    with pytest.raises(ValueError, match="no 3"):
+        future.result()
+
+
+def test_a_killed_worker_is_reported_and_nothing_hangs():
+    with EXECUTORS.load("processes")(1) as executor:
+        future = executor.submit(die, 0)
+        with pytest.raises(TrainingError, match="ended without an answer"):
+            executor.wait([future])
+
+
+def test_workers_auto_means_one_a_core():
+    with start("processes", "auto", "here") as executor:
+        assert executor.workers == len(os.sched_getaffinity(0))
+
+
+def test_an_unknown_executor_is_refused_with_the_nearest_name():
+    with pytest.raises(UnknownNameError, match=r"here: unknown executor 'proceses', did you mean 'processes'\?"):
+        start("proceses", 1, "here")
+
+
+def test_the_environment_is_as_before_after_closing(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with EXECUTORS.load("processes")(1):
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ

@@ -1,0 +1,196 @@
+"""The whole pipeline as its users run it, on real data with a small budget."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hourglass.stages import STAGES
+from tests.conftest import Project, make_project
+
+pytestmark = pytest.mark.slow
+
+RESULTS = (
+    "reports/evaluate/metrics.json",
+    "reports/evaluate/leaderboard.csv",
+    "reports/search/trials.csv",
+    "reports/search/best.yaml",
+    "reports/train/fits.csv",
+)
+LOSSES = ["mse", "bce", "huber", "student_t"]
+
+
+def table(project: Project, path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(project.read(path).decode())))
+
+
+def metrics(project: Project) -> dict:
+    return json.loads(project.read("reports/evaluate/metrics.json"))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after `dvc repro` on digits with two workers."""
+    project = make_project(tmp_path_factory.mktemp("done") / "a project")
+    project.change(search={"losses": LOSSES, "workers": 2}, train={"workers": 2})
+    project.run("git", "init", "-q")
+    project.run("dvc", "init", "-q")
+    project.run("dvc", "repro")
+    return project
+
+
+def test_every_stage_wrote_what_dvc_expects(done):
+    status = done.run("dvc", "status").stdout
+    assert "up to date" in status
+
+
+def test_a_second_repro_changes_nothing(done):
+    said = done.run("dvc", "repro").stdout
+    assert "Data and pipelines are up to date" in said
+    assert all(f"Running stage '{stage}'" not in said for stage in STAGES)
+
+
+def test_the_leaderboard_has_a_row_a_loss_and_the_promised_columns(done):
+    rows = table(done, "reports/evaluate/leaderboard.csv")
+    promised = "loss scaler bits_per_feature ci_low ci_high verdict rmse mae skill_vs_pca seeds"
+    assert set(promised.split()) <= set(rows[0])
+    assert sorted(r["loss"] for r in rows) == sorted(LOSSES)
+    assert {r["verdict"] for r in rows} <= {"best", "tied", "worse"}
+    assert [r["verdict"] for r in rows].count("best") == 1
+    assert {r["seeds"] for r in rows} == {"2"}
+    for row in rows:
+        assert float(row["ci_low"]) <= float(row["bits_per_feature"]) <= float(row["ci_high"])
+
+
+def test_the_selected_loss_is_not_worse_than_the_best(done):
+    chosen = metrics(done)["selected_loss"]
+    rows = {r["loss"]: r for r in table(done, "reports/evaluate/leaderboard.csv")}
+    assert rows[chosen]["verdict"] in {"best", "tied"}
+    assert rows[chosen]["selected"] == "True"
+
+
+def test_the_tables_hold_all_trials_and_all_metrics(done):
+    assert len(table(done, "reports/search/trials.csv")) == 3 * len(LOSSES)
+    crossed = table(done, "reports/evaluate/cross.csv")
+    assert [r["trained"] for r in crossed[-3:]] == ["mean", "median", "pca"]
+    assert {"bits_per_feature", "rmse", "mae", "r2", "max_error"} <= set(crossed[0])
+
+
+def test_metrics_are_those_of_the_delivered_model_on_test_rows(done):
+    found = metrics(done)
+    rows = table(done, "reports/evaluate/test_rows.csv")
+    bits = np.mean([float(r["code_length_bits"]) for r in rows]) / 64
+    assert found["rows_test"] == len(rows)
+    assert found["bits_per_feature"] == pytest.approx(bits, rel=1e-9)
+
+
+def load_champion(project: Project, monkeypatch: pytest.MonkeyPatch):
+    import mlflow
+
+    monkeypatch.chdir(project.folder)
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    mlflow.set_registry_uri(f"sqlite:///{project.folder}/mlflow.db")
+    return mlflow.pyfunc.load_model("models:/hourglass-autoencoder@champion")
+
+
+def test_the_champion_answers_for_raw_rows_with_the_numbers_of_evaluate(done, monkeypatch):
+    model = load_champion(done, monkeypatch)
+    schema = json.loads(done.read("data/interim/schema.json"))
+    names = [c["name"] for c in schema["columns"]]
+    rows = pd.DataFrame(np.load(done.folder / "data/interim/test/values.npy"), columns=names)
+    answer = model.predict(rows[names[::-1]])  # the order of columns is the user's
+    expected = [float(r["code_length_bits"]) for r in table(done, "reports/evaluate/test_rows.csv")]
+    np.testing.assert_allclose(answer["code_length_bits"], expected, rtol=1e-6)
+    rmse = np.sqrt(np.square(answer[names].to_numpy() - rows.to_numpy()).mean())
+    assert rmse == pytest.approx(metrics(done)["rmse"], rel=1e-6)
+    whole = model.predict(rows.head(3).astype("int64"))  # grey levels come as whole numbers
+    np.testing.assert_allclose(whole, answer.head(3)[whole.columns], rtol=1e-6)
+
+
+def test_the_registered_model_holds_no_pickle(done):
+    version = json.loads(done.read("reports/register/version.json"))
+    assert version["uri"] == "models:/hourglass-autoencoder@champion"
+    folders = list((done.folder / "mlruns").glob("*/models/*/artifacts"))
+    files = [f for folder in folders for f in folder.rglob("*") if f.is_file()]
+    names = {f.name for f in files}
+    assert {"weights.safetensors", "model.json", "serving_entry.py"} <= names
+    assert not [f for f in files if f.suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}]
+    assert not [f for f in files if f.read_bytes()[:2] in {b"\x80\x04", b"\x80\x05", b"PK"}]
+
+
+def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
+    import mlflow
+
+    monkeypatch.chdir(done.folder)
+    client = mlflow.MlflowClient(f"sqlite:///{done.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("hourglass")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    children: dict[str, list] = {}
+    for run in runs:
+        children.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
+    parents = {r.data.tags["hourglass.stage"]: r for r in children[""]}
+    assert set(parents) == {"search", "train", "evaluate", "register"}
+    assert len(children[parents["search"].info.run_id]) == 3 * len(LOSSES)
+    assert len(children[parents["train"].info.run_id]) == 2 * len(LOSSES)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    child = children[parents["train"].info.run_id][0]
+    assert len(client.get_metric_history(child.info.run_id, "val_gauss_bits")) == 6
+    shown = {a.path for a in client.list_artifacts(parents["evaluate"].info.run_id)}
+    assert {"leaderboard.json", "report.html", "reconstructions.png", "curves.png"} <= shown
+    assert "git.dirty" not in parents["search"].data.tags  # a repository without a commit
+    assert parents["evaluate"].inputs.dataset_inputs[0].dataset.digest
+
+
+def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done, tmp_path):
+    before = {path: done.read(path) for path in RESULTS}
+    twin = Project(tmp_path / "twin")
+    shutil.copytree(done.folder, twin.folder, symlinks=True)
+    for store in ("mlflow.db", "mlruns", ".hourglass", "models", "reports"):
+        gone = twin.folder / store
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    twin.change(search={"workers": 1, "executor": "serial"}, train={"workers": 1})
+    twin.run("dvc", "repro", "--force")
+    assert {path: twin.read(path) for path in RESULTS} == before
+
+
+def test_dvc_shows_metrics_plots_and_parameter_changes(done):
+    assert metrics(done)["selected_loss"] in done.run("dvc", "metrics", "show").stdout
+    assert Path(done.run("dvc", "plots", "show", "--json").stdout) is not None
+    shown = done.run("dvc", "plots", "show").stdout
+    assert "index.html" in shown
+
+
+def test_two_processes_a_fit_give_the_losses_of_one(done, tmp_path):
+    """DDP on the CPU (gloo), started by the stage from inside `dvc repro`."""
+    twin = Project(tmp_path / "twin")
+    shutil.copytree(done.folder, twin.folder, symlinks=True)
+    twin.change(train={"devices": 2, "accelerator": "cpu"})
+    twin.run("dvc", "repro", "--single-item", "train")
+    one = pd.read_csv(done.folder / "reports/train/curves.csv")
+    two = pd.read_csv(twin.folder / "reports/train/curves.csv")
+    assert list(one["loss"]) == list(two["loss"])
+    for name in ("train_loss", "val_loss", "val_gauss_bits"):
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-3, atol=2e-4)
+
+
+def test_mlflow_run_starts_the_pipeline_and_a_stage(done):
+    said = done.run("mlflow", "run", ".", "--env-manager", "local")
+    assert "up to date" in said.stdout + said.stderr
+    said = done.run(
+        "mlflow", "run", ".", "--env-manager", "local", "-e", "stage", "-P", "name=normalize"
+    )
+    assert "'normalize' didn't change" in said.stdout + said.stderr
+
+
+def test_a_stage_without_its_inputs_says_which_stage_to_run(project):
+    failed = project.run("hourglass", "search", check=False)
+    assert failed.returncode == 2
+    assert "run `dvc repro preprocess` first" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not os.path.exists(project.folder / "reports")

@@ -1,0 +1,137 @@
+"""A study's proposals depend on finished rounds and the seed alone, and nothing told is lost."""
+
+import random
+
+import optuna
+import pytest
+
+from hourglass import search
+from hourglass.candidates import Candidate
+from hourglass.errors import ConfigError
+from hourglass.executors.serial import Serial
+from hourglass.losses import Range
+from hourglass.search import Budget, Study
+from hourglass.trials import Result
+
+SPACE = {"learning_rate": Range(1e-4, 1e-1, 1e-2), "delta": Range(0.1, 3.0, 1.0)}
+CANDIDATE = Candidate("huber", "unit")
+
+
+def bowl(hyper: dict[str, float]) -> Result:
+    """A stand-in for a fit: best at learning_rate 0.03, delta 0.5."""
+    value = (hyper["learning_rate"] - 0.03) ** 2 + (hyper["delta"] - 0.5) ** 2
+    return Result({"bits_per_feature": value}, [], 0.0)
+
+
+def study(storage=None, trials: int = 10, name: str = "a study") -> Study:
+    budget = Budget(trials=trials, round_size=4, startup=3, objective="code_length", seed=0)
+    return Study(storage or optuna.storages.InMemoryStorage(), name, CANDIDATE, SPACE, budget)
+
+
+def finish(one: Study, order=None, stop_after: int | None = None) -> None:
+    told = 0
+    while proposals := one.next_round():
+        for number, hyper in order(proposals) if order else proposals:
+            if told == stop_after:
+                return
+            one.record(number, bowl(hyper))
+            told += 1
+
+
+def tried(one: Study) -> list[tuple[int, dict[str, float], float | None]]:
+    return [(o.number, dict(o.hyper), o.value) for o in one.outcomes()]
+
+
+def test_the_first_trial_is_the_default_and_the_total_is_reached():
+    one = study()
+    finish(one)
+    assert [n for n, _, _ in tried(one)] == list(range(10))
+    assert tried(one)[0][1] == pytest.approx({"learning_rate": 1e-2, "delta": 1.0})
+
+
+def test_the_order_in_which_a_round_is_told_changes_nothing():
+    plain, mixed = study(), study()
+    finish(plain)
+    finish(mixed, order=lambda p: random.Random(1).sample(p, len(p)))
+    assert tried(plain) == tried(mixed)
+
+
+@pytest.mark.parametrize("stop_after", range(0, 10, 1))
+def test_an_interrupted_search_ends_as_an_uninterrupted_one(tmp_path, stop_after):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    finish(study(search.open_store(url, tmp_path)), stop_after=stop_after)
+    resumed = study(search.open_store(url, tmp_path))
+    finish(resumed)
+    whole = study()
+    finish(whole)
+    assert tried(resumed) == tried(whole)
+
+
+def test_raising_the_total_tops_up_to_the_trials_of_a_longer_search():
+    storage = optuna.storages.InMemoryStorage()
+    finish(study(storage, trials=6))
+    longer = study(storage, trials=11)
+    finish(longer)
+    whole = study(trials=11)
+    finish(whole)
+    assert tried(longer) == tried(whole)
+
+
+def test_a_lower_total_uses_the_first_trials_of_an_earlier_search():
+    storage = optuna.storages.InMemoryStorage()
+    finish(study(storage, trials=10))
+    shorter = study(storage, trials=4)
+    assert shorter.next_round() == []
+    assert [n for n, _, _ in tried(shorter)] == [0, 1, 2, 3]
+
+
+def test_a_failed_trial_keeps_its_parameters_and_cause_and_the_study_goes_on():
+    one = study(trials=5)
+    (number, hyper), *_ = one.next_round()
+    outcome = one.record(number, Result({}, [], 0.0, "the loss became nan"))
+    finish(one)
+    assert (outcome.value, outcome.result.failure) == (None, "the loss became nan")
+    assert dict(outcome.hyper) == hyper
+    assert len(one.outcomes()) == 5
+    assert search.best(one.outcomes()).number != number
+
+
+def test_best_is_the_lowest_and_of_equals_the_earliest():
+    one = study(trials=3)
+    for number, _ in one.next_round():
+        one.record(number, Result({"bits_per_feature": 2.0 if number else 3.0}, [], 0.0))
+    assert search.best(one.outcomes()).number == 1
+
+
+def test_best_of_failures_is_none():
+    one = study(trials=1)
+    one.record(0, Result({}, [], 0.0, "x")) if one.next_round() else None
+    assert search.best(one.outcomes()) is None
+
+
+def test_studies_with_other_data_have_another_name_but_not_with_another_total():
+    budget = Budget(8, 4, 3, "code_length", 0)
+    name = search.fingerprint({"data": "a"}, CANDIDATE, budget)
+    assert name != search.fingerprint({"data": "b"}, CANDIDATE, budget)
+    assert name == search.fingerprint({"data": "a"}, CANDIDATE, Budget(99, 4, 3, "code_length", 0))
+    assert name != search.fingerprint({"data": "a"}, CANDIDATE, Budget(8, 2, 3, "code_length", 0))
+
+
+def test_a_store_that_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"search.storage: can't open 'no such thing'"):
+        search.open_store("no such thing", tmp_path)
+
+
+def test_run_brings_all_studies_to_their_totals_and_tells_the_observer(monkeypatch):
+    monkeypatch.setattr(search.trials, "run", bowl)
+    storage = optuna.storages.InMemoryStorage()
+    studies = [study(storage, 5, "one"), study(storage, 3, "two")]
+    seen = []
+    with Serial() as executor:
+        outcomes = search.run(studies, executor, lambda _, hyper: dict(hyper), seen.append)
+    assert len(seen) == 8
+    assert {len(o) for o in outcomes.values()} <= {5, 3}
+    again = []
+    with Serial() as executor:
+        search.run(studies, executor, lambda _, hyper: dict(hyper), again.append)
+    assert [o.value for o in again] == [o.value for s in studies for o in s.outcomes()]

@@ -1,0 +1,96 @@
+"""Runs are found again by their key; the twin in memory and MLflow's own store agree."""
+
+from pathlib import Path
+
+import pytest
+
+from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, tracking_uri
+
+DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
+
+
+@pytest.fixture(scope="module")
+def mlflow_tracker(tmp_path_factory: pytest.TempPathFactory) -> MlflowTracker:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        folder = tmp_path_factory.mktemp("store")
+        patch.chdir(folder)  # MLflow keeps artifacts below the working folder
+        return MlflowTracker("tests", folder)
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def tracker(request: pytest.FixtureRequest, tmp_path: Path) -> Tracker:
+    if request.param == "memory":
+        return MemoryTracker()
+    return request.getfixturevalue("mlflow_tracker")
+
+
+def record(tracker: Tracker, key: str, tmp_path: Path) -> None:
+    run = tracker.run(key, "a name", {"hourglass.stage": "test"})
+    file = tmp_path / "note.txt"
+    file.write_text("x")
+    run.params({"loss": "mse", "learning_rate": 0.001234567})
+    run.curve([{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.25}])
+    run.metrics({"bits_per_feature": 1.5})
+    run.artifact(file)
+    run.table([{"loss": "mse", "bits": 1.0}], "leaderboard")
+    run.data([DATA])
+    run.note("**well**")
+    run.finish()
+
+
+def test_a_finished_key_is_found_finished(tracker, tmp_path, request):
+    key = f"finished {request.node.name}"
+    assert not tracker.run(key, "a name", {}).finished
+    record(tracker, key, tmp_path)
+    assert tracker.run(key, "a name", {}).finished
+
+
+def test_an_unfinished_key_continues_the_same_run(tracker, request):
+    key = f"open {request.node.name}"
+    first = tracker.run(key, "a name", {})
+    again = tracker.run(key, "a name", {})
+    assert (again.id, again.finished) == (first.id, False)
+
+
+def test_a_failed_run_is_not_finished(tracker, request):
+    run = tracker.run(f"failed {request.node.name}", "a name", {})
+    run.finish(failed=True)
+    if isinstance(tracker, MlflowTracker):
+        assert tracker.client.get_run(run.id).info.status == "FAILED"
+    else:
+        assert run.failed
+
+
+def test_mlflow_has_what_was_recorded(mlflow_tracker, tmp_path):
+    record(mlflow_tracker, "whole", tmp_path)
+    client = mlflow_tracker.client
+    run = client.get_run(mlflow_tracker.run("whole", "a name", {}).id)
+    assert run.data.params == {"loss": "mse", "learning_rate": "0.00123457"}
+    assert run.data.metrics == {"val_loss": 0.25, "bits_per_feature": 1.5}
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "val_loss")] == [0.5, 0.25]
+    assert {a.path for a in client.list_artifacts(run.info.run_id)} == {"note.txt", "leaderboard.json"}
+    (entry,) = run.inputs.dataset_inputs
+    assert (entry.dataset.name, entry.dataset.digest) == ("builtin: digits", "0123abcd")
+    assert run.data.tags["mlflow.note.content"] == "**well**"
+
+
+def test_recording_a_finished_key_again_adds_nothing(mlflow_tracker, tmp_path):
+    record(mlflow_tracker, "twice", tmp_path)
+    record(mlflow_tracker, "twice", tmp_path)
+    run_id = mlflow_tracker.run("twice", "a name", {}).id
+    assert len(mlflow_tracker.client.get_metric_history(run_id, "val_loss")) == 2
+
+
+def test_children_name_their_parent(mlflow_tracker):
+    parent = mlflow_tracker.run("parent", "parent", {})
+    child = mlflow_tracker.run("child", "child", {}, parent)
+    tags = mlflow_tracker.client.get_run(child.id).data.tags
+    assert tags["mlflow.parentRunId"] == parent.id
+
+
+def test_the_store_is_a_file_of_the_project_unless_the_environment_names_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
