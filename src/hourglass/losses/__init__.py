@@ -1,18 +1,28 @@
 """The reconstruction losses: each module is one loss under one contract.
 
 Shapes: B rows of a batch, F features. A loss takes the decoder's raw output and gives one value
-per row; the mean over rows is taken in one place, by the training step.
+per row; the mean over rows is taken in one place, by the training step. A module defines
+`LOSS = TheClass`; the class is built as `TheClass(context, **own_hyperparameters)`, where its own
+hyperparameters are the keys of `space` other than "learning_rate". A learned quantity of a loss
+(a scale, a degree of freedom) is an ordinary parameter of the module: give it to the optimiser.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from hourglass.catalog import Catalog
+from hourglass.catalog import Catalog, nearest
+from hourglass.errors import ConfigError, LossError
+
+# A residual of a thousandth of the scaled unit: finer than small networks reach. Scales below it
+# would only let the likelihood of a feature without noise run to infinity.
+TINY = 1e-3
 
 
 class Domain(StrEnum):
@@ -32,6 +42,11 @@ class Range:
     log: bool = True
 
 
+def ranges(*, learning_rate: Range, **own: Range) -> Mapping[str, Range]:
+    """A search space that can't be changed: the learning rate, then the loss's own."""
+    return MappingProxyType({"learning_rate": learning_rate, **own})
+
+
 @dataclass(frozen=True)
 class Context:
     """What a loss may know of the scaled training rows before the first step.
@@ -45,9 +60,14 @@ class Context:
     """
 
     features: int
-    resolution_F: Tensor
+    resolution_F: Tensor  # noqa: N815  # shape suffix
     residual_scale: float
     span: float
+
+    @property
+    def scale(self) -> float:
+        """`residual_scale`, but never below `TINY`: a PCA may leave no residual at all."""
+        return max(self.residual_scale, TINY)
 
 
 class Loss(nn.Module, ABC):
@@ -71,17 +91,112 @@ class Loss(nn.Module, ABC):
         super().__init__()
         self.context = context
 
+    @classmethod
+    def limits(cls, context: Context) -> dict[str, float]:  # noqa: ARG003  # Huber needs it
+        """Largest value of each hyperparameter that these data admit, where there is a limit."""
+        return {}
+
     @abstractmethod
     def reconstruct(self, raw_BF: Tensor) -> Tensor:
         """The reconstruction that the raw decoder output stands for, in scaled units, (B, F)."""
 
     @abstractmethod
     def elementwise(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
-        """The loss of each value, (B, F)."""
+        """The loss of each value, (B, F); smallest where `reconstruct` gives the target."""
 
     def forward(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
-        """One value per row: the mean over its features, (B,)."""
-        return self.elementwise(raw_BF, target_BF).mean(dim=1)
+        """One value per row: the mean over its features, (B,).
+
+        It is computed in the precision of the targets, so that a network that runs in half
+        precision is still judged in full.
+        """
+        return self.elementwise(raw_BF.to(target_BF.dtype), target_BF).mean(dim=1)
 
 
 LOSSES: Catalog[type[Loss]] = Catalog("hourglass.losses", "loss", "LOSS")
+
+
+def build(name: str, context: Context, hyper: Mapping[str, float]) -> Loss:
+    """Builds a loss with all its own hyperparameters.
+
+    Args:
+        name: An entry of `LOSSES`.
+        context: What is known of the scaled training rows.
+        hyper: Value of each own hyperparameter. "learning_rate" belongs to the optimiser: it may
+            stand here, so that a trial's hyperparameters can be passed on as they are.
+
+    Raises:
+        UnknownNameError: no such loss.
+        ConfigError: a hyperparameter is unknown, missing, or not a positive number.
+        LossError: the loss is not what it says with these values on these data.
+    """
+    loss = LOSSES.load(name)
+    own = [key for key in loss.space if key != "learning_rate"]
+    for key, value in hyper.items():
+        _known(key, name, loss, "hyperparameters")
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"loss {name!r}: {key} is {value}, it must be a positive number")
+    if missing := [key for key in own if key not in hyper]:
+        raise ConfigError(f"loss {name!r} needs a value of {', '.join(missing)}")
+    factory = cast(Any, loss)  # each loss names its own keyword arguments
+    return cast(Loss, factory(context, **{key: float(hyper[key]) for key in own}))
+
+
+def space(
+    name: str,
+    overrides: Mapping[str, tuple[float, float]],
+    where: str = "search.space",
+    context: Context | None = None,
+) -> dict[str, Range]:
+    """The hyperparameters of a loss to be searched, with the user's ranges in place of its own.
+
+    Args:
+        name: An entry of `LOSSES`.
+        overrides: (low, high) for some of them; the default is moved into the new range.
+        where: Place of the overrides of all losses in params.yaml, for messages.
+        context: Where given, values that the loss would refuse on these data are left out.
+
+    Raises:
+        UnknownNameError: no such loss.
+        ConfigError: an override names no hyperparameter of the loss, or is no range.
+        LossError: an override leaves no value that the data admit.
+    """
+    LOSSES.check(name, f"params.yaml: {where}")
+    loss = LOSSES.load(name)
+    ranges = dict(loss.space)
+    for key, (low, high) in overrides.items():
+        place = f"params.yaml: {where}.{name}.{key}"
+        _known(key, name, loss, place)
+        ranges[key] = _overridden(ranges[key], low, high, place)
+    if context is not None:
+        for key, limit in loss.limits(context).items():
+            ranges[key] = _capped(ranges[key], limit, f"params.yaml: {where}.{name}.{key}")
+    return ranges
+
+
+def _known(key: str, name: str, loss: type[Loss], place: str) -> None:
+    if key not in loss.space:
+        raise ConfigError(
+            f"{place}: {name!r} has no hyperparameter {key!r}{nearest(key, loss.space)} "
+            f"(known: {', '.join(loss.space)})"
+        )
+
+
+def _overridden(range_: Range, low: float, high: float, place: str) -> Range:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"{place}: [{low}, {high}] is no range, write two finite numbers")
+    if low >= high:
+        raise ConfigError(f"{place}: low {low} is not below high {high}, write [low, high]")
+    if range_.log and low <= 0:
+        raise ConfigError(f"{place}: low {low} must be above 0, it is searched on a log scale")
+    return Range(low, high, min(max(range_.default, low), high), range_.log)
+
+
+def _capped(range_: Range, limit: float, place: str) -> Range:
+    if range_.low >= limit:
+        raise LossError(
+            f"{place}: the data admit values up to {limit:.3g} only, but the range begins at "
+            f"{range_.low:g}; lower it, or leave this loss out of search.losses"
+        )
+    high = min(range_.high, limit)
+    return replace(range_, high=high, default=min(range_.default, high))
