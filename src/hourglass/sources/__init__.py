@@ -68,5 +68,9 @@ class Source(ABC):
     def chunks(self) -> Iterator[NDArray[np.float64]]:
         """The rows in their order, chunk by chunk, shape (n, F); missing values are NaN."""
 
+    def place(self, row: int) -> str:
+        """Where a person finds row `row`, counted from 0, in the source; for messages."""
+        return f"row {row + 1}"
+
 
 SOURCES: Catalog[type[Source]] = Catalog("hourglass.sources", "source", "SOURCE")

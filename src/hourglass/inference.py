@@ -1,0 +1,177 @@
+"""Infers the schema of the columns from training rows: kind, resolution, walls.
+
+What all rows hold is looked at only to withdraw a guess that other rows contradict (a column of
+0 and 1 whose test rows hold a 2 is not binary): a schema must be true of every row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hourglass.catalog import nearest
+from hourglass.errors import ConfigError
+from hourglass.lattice import resolution
+from hourglass.schema import Column, Kind
+
+Array = NDArray[np.float64]
+Walls = tuple[float | None, float | None]
+
+# Both ends of a bounded scale hold a point mass: so large a share of the rows, so many rows.
+WALL_SHARE, WALL_ROWS, WALL_LEVELS = 0.005, 3, 3
+# Counts: skewed to the right, more variable than Poisson, and starting near 0.
+COUNT_SKEWNESS, COUNT_LEVELS = 0.5, 4
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What all rows of the source hold, each of shape (F,).
+
+    Attributes:
+        low_F: Minimum.
+        high_F: Maximum.
+        whole_F: Whether all values are integers.
+        missing_F: Number of missing values.
+    """
+
+    low_F: Array
+    high_F: Array
+    whole_F: NDArray[np.bool_]
+    missing_F: NDArray[np.int64]
+
+    def take(self, chosen_F: NDArray[np.bool_]) -> "Extent":
+        """The extent of the chosen columns."""
+        return Extent(
+            self.low_F[chosen_F],
+            self.high_F[chosen_F],
+            self.whole_F[chosen_F],
+            self.missing_F[chosen_F],
+        )
+
+    def pooled(self) -> "Extent":
+        """The extent of all columns taken as one."""
+        return Extent(
+            self.low_F.min(keepdims=True),
+            self.high_F.max(keepdims=True),
+            np.array([self.whole_F.all()]),
+            self.missing_F.sum(keepdims=True),
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What source and user say of the columns, ahead of any guess.
+
+    Attributes:
+        kind: Of every column; None: infer.
+        bounds: Walls of every column; None: infer.
+        kinds: Of single columns, as params.yaml says.
+        image: Whether the columns are pixels, which share one kind, resolution and pair of walls.
+    """
+
+    kind: Kind | None
+    bounds: tuple[float, float] | None
+    kinds: Mapping[str, str]
+    image: bool
+
+
+def infer(
+    names: Sequence[str], train_SF: Array, extent: Extent, known: Known
+) -> tuple[Column, ...]:
+    """The columns as training rows show them.
+
+    Args:
+        names: The F columns.
+        train_SF: Training rows or an even sample of them.
+        extent: Of all rows.
+        known: What is said of the columns.
+
+    Raises:
+        ConfigError: preprocess.kinds names no column, or says what the values contradict.
+    """
+    _check_names(names, known.kinds)
+    if known.image:
+        guesses = [_guess(train_SF.ravel(), extent.pooled(), 0, known)] * len(names)
+    else:
+        guesses = [_guess(train_SF[:, f], extent, f, known) for f in range(len(names))]
+    columns = []
+    for f, (name, guess) in enumerate(zip(names, guesses, strict=True)):
+        kind, step, walls = guess
+        if name in known.kinds:
+            kind = Kind(known.kinds[name])
+            _check_kind(name, kind, extent, f)
+        low, high = _walls_of_kind(kind, walls)
+        step = 1.0 if kind is not Kind.CONTINUOUS else step
+        columns.append(Column(name, kind, step, low, high, int(extent.missing_F[f])))
+    return tuple(columns)
+
+
+def _guess(values: Array, extent: Extent, f: int, known: Known) -> tuple[Kind, float | None, Walls]:
+    step, _ = resolution(values)
+    walls = known.bounds or _walls(values, extent, f)
+    kind = known.kind or _kind(values, step, walls, extent, f)
+    return kind, step, walls
+
+
+def _walls_of_kind(kind: Kind, walls: Walls) -> Walls:
+    if kind is Kind.BINARY:
+        return 0.0, 1.0
+    return (0.0, None) if kind is Kind.COUNT else walls
+
+
+def _walls(values: Array, extent: Extent, f: int) -> Walls:
+    """Bounds that the values can't pass: exactly 0 and 1, or a point mass at both ends."""
+    low, high = float(values.min()), float(values.max())
+    if low == high or extent.low_F[f] < low or extent.high_F[f] > high:
+        return None, None
+    if (low, high) == (0.0, 1.0):
+        return low, high
+    enough = max(WALL_ROWS, WALL_SHARE * len(values))
+    masses = min(np.count_nonzero(values == low), np.count_nonzero(values == high))
+    between = np.any((values > low) & (values < high))  # a third level
+    return (low, high) if masses >= enough and between else (None, None)
+
+
+def _kind(values: Array, step: float | None, walls: Walls, extent: Extent, f: int) -> Kind:
+    if not extent.whole_F[f] or extent.low_F[f] < 0:
+        return Kind.CONTINUOUS
+    if extent.high_F[f] <= 1 and values.min() < values.max():
+        return Kind.BINARY
+    counts = step == 1 and walls[1] is None and _looks_like_counts(values)
+    return Kind.COUNT if counts else Kind.CONTINUOUS
+
+
+def _looks_like_counts(values: Array) -> bool:
+    """Whether integers from 0 on look like counts: over-dispersed, skewed, starting near 0."""
+    mean, variance = float(values.mean()), float(values.var())
+    if variance <= mean or values.min() > 1 + mean / 10:
+        return False
+    skewness = float(np.mean((values - mean) ** 3)) / variance**1.5
+    return skewness > COUNT_SKEWNESS and len(np.unique(values)) >= COUNT_LEVELS
+
+
+def _check_names(names: Sequence[str], kinds: Mapping[str, str]) -> None:
+    for name in kinds:
+        if name not in names:
+            raise ConfigError(
+                f"params.yaml: preprocess.kinds: no feature {name!r}{nearest(name, names)} "
+                "(dropped columns, labels and columns that never vary are no features)"
+            )
+
+
+def _check_kind(name: str, kind: Kind, extent: Extent, f: int) -> None:
+    """Refuses binary on values other than 0 and 1, and counts below 0 or between integers."""
+    low, high, whole = extent.low_F[f], extent.high_F[f], extent.whole_F[f]
+    allowed = {
+        Kind.CONTINUOUS: (True, ""),
+        Kind.BINARY: (whole and low >= 0 and high <= 1, "only 0 and 1"),
+        Kind.COUNT: (whole and low >= 0, "only integers from 0 on"),
+    }
+    fits, values = allowed[kind]
+    if not fits:
+        parts = "" if whole else ", some of them no integers"
+        raise ConfigError(
+            f"params.yaml: preprocess.kinds.{name}: {kind.value!r} means {values}, but the column "
+            f"holds values from {low:g} to {high:g}{parts}; recode the column or say 'continuous'"
+        )
