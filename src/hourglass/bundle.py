@@ -140,9 +140,13 @@ class Bundle:
 
 def modules(recipe: Recipe, schema: Schema, scaler: Scaler) -> tuple[Autoencoder, Loss]:
     """Builds the untrained modules of a recipe; the caller seeds torch."""
+    context = context_of(schema, scaler, recipe.residual_scale, recipe.span)
+    loss = losses.build(recipe.loss, context, recipe.hyper)
+    return models.build(recipe.kind, recipe.architecture), loss
+
+
+def context_of(schema: Schema, scaler: Scaler, residual_scale: float, span: float) -> Context:
+    """What a loss may know, see `losses.Context`."""
     steps = [c.resolution or 0.0 for c in schema.columns]
     resolution_F = torch.tensor(np.array(steps) / scaler.scale_F, dtype=torch.float32)
-    context = Context(len(steps), resolution_F, recipe.residual_scale, recipe.span)
-    own = {k: v for k, v in recipe.hyper.items() if k != "learning_rate"}
-    loss = losses.build(recipe.loss, context, own)
-    return models.build(recipe.kind, recipe.architecture), loss
+    return Context(len(steps), resolution_F, residual_scale, span)

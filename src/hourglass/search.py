@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from hourglass import losses, trials
+from hourglass import trials
 from hourglass.candidates import Candidate
 from hourglass.errors import ConfigError
 from hourglass.executors import Executor
@@ -233,8 +233,3 @@ def best(outcomes: Sequence[Outcome]) -> Outcome | None:
     """The finished trial with the lowest objective, the earliest of equals; None if all failed."""
     ranked = [(o.value, o.number, o) for o in outcomes if o.value is not None]
     return min(ranked)[2] if ranked else None
-
-
-def search_space(loss: str, overrides: Mapping[str, tuple[float, float]]) -> dict[str, Range]:
-    """The loss's own ranges, narrowed by params.yaml."""
-    return losses.space(loss, overrides)

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from hourglass import codelength, metrics, scaling
-from hourglass.bundle import Bundle, Recipe, modules
+from hourglass.bundle import Bundle, Recipe, context_of, modules
 from hourglass.config import Model
 from hourglass.errors import LossError, TrainingError
+from hourglass.losses import Context
 from hourglass.models import Architecture
 from hourglass.paths import Paths, read_json
 from hourglass.scaling import Scaler
@@ -130,7 +131,15 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
     both_NF = np.concatenate([train_NF, val_NF])
     train_index, val_index = resplit(len(train_NF), len(val_NF), resplit_seed)
     train_NF, val_NF = both_NF[train_index], both_NF[val_index]
-    return Data(schema, scaling.fit(scaler, [train_NF], schema.columns), train_NF, val_NF)
+    return Data(schema, scaling.fit(scaler, train_NF, schema.columns), train_NF, val_NF)
+
+
+def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
+    """What a loss may know of the training rows under this scaler, before the first trial."""
+    data = load(paths, scaler, None)
+    scaled_NF = torch.from_numpy(data.scaler.transform(data.train_NF).astype(np.float32))
+    scale = residual_scale(scaled_NF[:PCA_ROWS], latent_dim)
+    return context_of(data.schema, data.scaler, scale, span(scaled_NF))
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
@@ -159,9 +168,21 @@ def _recipe(spec: Spec, schema: Schema, scaled_NF: torch.Tensor) -> Recipe:
         activation=spec.model.activation,
         grid=schema.grid,
     )
-    span = float(scaled_NF.max() - scaled_NF.min())
-    scale = residual_scale(scaled_NF[:PCA_ROWS], spec.model.latent_dim)
-    return Recipe(spec.loss, spec.hyper, spec.model.kind, architecture, spec.seed, spec.resplit, scale, span)
+    return Recipe(
+        loss=spec.loss,
+        hyper=spec.hyper,
+        kind=spec.model.kind,
+        architecture=architecture,
+        seed=spec.seed,
+        resplit=spec.resplit,
+        residual_scale=residual_scale(scaled_NF[:PCA_ROWS], spec.model.latent_dim),
+        span=span(scaled_NF),
+    )
+
+
+def span(scaled_NF: torch.Tensor) -> float:
+    """Largest minus smallest scaled value."""
+    return float(scaled_NF.max() - scaled_NF.min())
 
 
 def residual_scale(rows_NF: torch.Tensor, latent_dim: int) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hourglass import candidates, executors, figures, losses, provenance, search
+from hourglass import candidates, executors, figures, losses, provenance, search, trials
 from hourglass.candidates import Candidate
 from hourglass.config import Params, write_yaml
 from hourglass.errors import TrainingError
@@ -75,7 +75,9 @@ def _studies(
     store = search.open_store(settings.storage, paths.root)
     names, studies = [], []
     for candidate in chosen:
-        space = losses.space(candidate.loss, settings.space.get(candidate.loss, {}))
+        known = trials.context(paths, candidate.scaler, params.model.latent_dim)
+        overrides = settings.space.get(candidate.loss, {})
+        space = losses.space(candidate.loss, overrides, context=known)
         comparable = {
             "data": schema.digest,
             "schema": schema.to_json(),
