@@ -1,0 +1,290 @@
+"""The ruler: how many bits it takes to write down observed values, given their reconstructions.
+
+A residual model is fitted to each column on some rows (`fit`) and scores other rows (`bits`), in
+original units. What it says does not depend on the loss or the scaler a model was trained with.
+Shapes: N rows, D columns. Without a resolution the length is that of a density, so it can be
+negative and shifts by log2 of the unit; with one it is that of the value's bin, never negative.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from hourglass.errors import DataError, TrainingError
+from hourglass.residuals import Block, Family, grid
+from hourglass.residuals.bounded import Beta, ContinuousBernoulli
+from hourglass.residuals.discrete import Bernoulli, NegativeBinomial, Poisson
+from hourglass.residuals.real import Gauss, Laplace, StudentT
+from hourglass.schema import Array, Column, Kind
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Gauss(),
+        Laplace(),
+        StudentT(),
+        Beta(),
+        ContinuousBernoulli(),
+        Bernoulli(),
+        Poisson(),
+        NegativeBinomial(),
+    )
+}
+REAL = ("gauss", "laplace", "student_t")
+ESCAPE = 1e-4  # probability kept for values that the walls exclude: 0.00014 bits a value
+CELLS = 2**18  # of a chunk of columns: 2 MB an array, whatever the size of the table
+Key = TypeVar("Key")
+
+LEAST_ROWS = 4  # for two halves of two rows
+
+
+@dataclass(frozen=True)
+class Code:
+    """How one column is written down.
+
+    Attributes:
+        column: The column; its walls and resolution are part of the code.
+        family: Name of the residual family.
+        fitted: The family's parameters.
+        center: Middle of the Cauchy distribution that codes values beyond the walls.
+        spread: Its scale; 0 for a column without walls, which needs none.
+    """
+
+    column: Column
+    family: str
+    fitted: dict[str, float]
+    center: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The fitted code of every column; `bits` scores any rows with it.
+
+    Attributes:
+        codes: One for each column, in order.
+    """
+
+    codes: tuple[Code, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for json.dump; `from_json` gives back every bit of it."""
+        return {"codes": [asdict(code) for code in self.codes]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Rebuilds a calibration from what `to_json` gave."""
+        return cls(tuple(Code(**{**c, "column": _column(c["column"])}) for c in data["codes"]))
+
+
+def _column(data: dict[str, Any]) -> Column:
+    return Column(**{**data, "kind": Kind(data["kind"])})
+
+
+def candidates(column: Column) -> tuple[str, ...]:
+    """Names of the families that may code a column.
+
+    Counts also admit the real families, bin by bin: a column that is reconstructed better than
+    Poisson noise allows needs a code that can say so.
+    """
+    if column.kind is Kind.BINARY:
+        return ("bernoulli",)
+    if column.kind is Kind.COUNT:
+        return ("poisson", "negative_binomial", *REAL)
+    if column.low is not None and column.high is not None and column.low < column.high:
+        return (*REAL, "beta", "continuous_bernoulli")
+    return REAL
+
+
+def fit(
+    target_ND: Array,
+    reconstruction_ND: Array,
+    columns: Sequence[Column],
+    families: Sequence[str] | None = None,
+) -> Calibration:
+    """Fits a code to each column: the family that writes these rows in the fewest bits.
+
+    A family's fitted parameters count with log2(rows) / 2 bits each (Rissanen 1978), so that of
+    two families that say the same the simpler one is taken.
+
+    Args:
+        target_ND: Observed values in original units; NaN where nothing was observed.
+        reconstruction_ND: Their reconstructions.
+        columns: What is known of the columns.
+        families: Lets only these compete; None: all that the kind of a column admits.
+
+    Raises:
+        TrainingError: a reconstruction is not finite.
+        DataError: an observed value is infinite, or a column has none.
+        ValueError: shapes differ, or `families` leaves a column without any.
+    """
+    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    _require_observations(target, columns)
+    keys = [(_admitted(c, families), grid(c)[0] > 0) for c in columns]
+    codes: dict[int, Code] = {}
+    for (names, _), chosen in _groups(keys, len(target)):
+        kept = [columns[i] for i in chosen]
+        block = Block.of(target[:, chosen], reconstruction[:, chosen], kept)
+        codes.update(zip(chosen, _cheapest(block, kept, names), strict=True))
+    return Calibration(tuple(codes[i] for i in range(len(columns))))
+
+
+def bits(calibration: Calibration, target_ND: Array, reconstruction_ND: Array) -> Array:
+    """Code length of each value in bits, (N, D); 0 where nothing was observed.
+
+    A row's share is the sum over its columns; bits per feature are the mean over all values.
+
+    Raises:
+        TrainingError: a reconstruction is not finite.
+        DataError: an observed value is infinite.
+        ValueError: shapes differ from each other or from the calibration.
+    """
+    codes = calibration.codes
+    columns = [code.column for code in codes]
+    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    result = np.zeros(target.shape)
+    keys = [(code.family, grid(code.column)[0] > 0) for code in codes]
+    for (name, _), chosen in _groups(keys, len(target)):
+        kept = [codes[i] for i in chosen]
+        block = Block.of(target[:, chosen], reconstruction[:, chosen], [c.column for c in kept])
+        fitted = {p: np.array([code.fitted[p] for code in kept]) for p in FAMILIES[name].parameters}
+        wide = np.array([(code.center, code.spread) for code in kept]).T
+        result[:, chosen] = _lengths(block, FAMILIES[name], fitted, (wide[0], wide[1]))
+    return result
+
+
+def cross_fitted_bits(
+    target_ND: Array,
+    reconstruction_ND: Array,
+    columns: Sequence[Column],
+    families: Sequence[str] | None = None,
+) -> Array:
+    """Code length of each value under a code fitted to the other half of the rows, (N, D).
+
+    The halves are the rows with even and with odd numbers.
+
+    Raises:
+        DataError: fewer than 4 rows, or as `fit` and `bits` do.
+        TrainingError: a reconstruction is not finite.
+        ValueError: shapes differ, or `families` leaves a column without any.
+    """
+    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    if len(target) < LEAST_ROWS:
+        raise DataError(
+            f"the ruler got {len(target)} rows: it needs at least {LEAST_ROWS}, to calibrate on "
+            f"one half and score the other; use more rows or raise preprocess.val_fraction"
+        )
+    result = np.empty(target.shape)
+    for own, other in (
+        (slice(0, None, 2), slice(1, None, 2)),
+        (slice(1, None, 2), slice(0, None, 2)),
+    ):
+        calibration = fit(target[other], reconstruction[other], columns, families)
+        result[own] = bits(calibration, target[own], reconstruction[own])
+    return result
+
+
+def _checked(
+    target_ND: Array, reconstruction_ND: Array, columns: Sequence[Column]
+) -> tuple[Array, Array]:
+    """Both tables as float64, after the checks that all entrances share."""
+    target = np.asarray(target_ND, dtype=np.float64)
+    reconstruction = np.asarray(reconstruction_ND, dtype=np.float64)
+    if target.ndim != 2 or target.shape != reconstruction.shape or target.shape[1] != len(columns):
+        raise ValueError(
+            f"target {target.shape} and reconstruction {reconstruction.shape} must both be "
+            f"(rows, {len(columns)}): one column for each of the {len(columns)} described"
+        )
+    for row, i in np.argwhere(~np.isfinite(reconstruction))[:1]:
+        raise TrainingError(
+            f"the reconstruction of column {columns[i].name!r} is {reconstruction[row, i]} in row "
+            f"{row}, it must be finite: the fit diverged; lower its learning rate"
+        )
+    for row, i in np.argwhere(np.isinf(target))[:1]:
+        raise DataError(
+            f"column {columns[i].name!r} is {target[row, i]} in row {row}, it must be finite, or "
+            f"NaN where nothing was observed"
+        )
+    return target, reconstruction
+
+
+def _require_observations(target_ND: Array, columns: Sequence[Column]) -> None:
+    for i in np.flatnonzero(np.isnan(target_ND).all(axis=0))[:1]:
+        raise DataError(
+            f"column {columns[i].name!r} has no observed value in the {len(target_ND)} rows that "
+            f"the ruler is calibrated on: use more rows, or drop it (preprocess.drop)"
+        )
+
+
+def _admitted(column: Column, families: Sequence[str] | None) -> tuple[str, ...]:
+    names = tuple(n for n in candidates(column) if families is None or n in families)
+    if not names:
+        raise ValueError(
+            f"column {column.name!r} ({column.kind}) can be coded by "
+            f"{', '.join(candidates(column))}, not by {', '.join(families or ())}"
+        )
+    return names
+
+
+def _groups(keys: Sequence[Key], rows: int) -> Iterator[tuple[Key, list[int]]]:
+    """Column numbers of equal key, in chunks of at most `CELLS` values."""
+    size = max(1, CELLS // max(1, rows))
+    for key in dict.fromkeys(keys):
+        members = [i for i, k in enumerate(keys) if k == key]
+        for start in range(0, len(members), size):
+            yield key, members[start : start + size]
+
+
+def _cheapest(block: Block, columns: Sequence[Column], names: Sequence[str]) -> Iterator[Code]:
+    """The code of each column under the family that writes the block in the fewest bits."""
+    inside = block.snapped() if block.lattice else block
+    wide = _wide(block)
+    fits, costs = [], []
+    for name in names:
+        fitted = FAMILIES[name].fit(inside)
+        length = _lengths(block, FAMILIES[name], fitted, wide).sum(axis=0)
+        fits.append(fitted)
+        costs.append(length + len(fitted) * np.log2(block.count) / 2)
+    for i, winner in enumerate(np.argmin(costs, axis=0)):
+        fitted_i = {key: float(value[i]) for key, value in fits[winner].items()}
+        yield Code(columns[i], names[winner], fitted_i, float(wide[0][i]), float(wide[1][i]))
+
+
+def _lengths(
+    block: Block, family: Family, fitted: dict[str, Array], wide: tuple[Array, Array]
+) -> Array:
+    """Bits of each value of a block, (N, D)."""
+    inside = block.snapped() if block.lattice else block
+    log_p = family.log_probability(inside, fitted)
+    walled = wide[1] > 0
+    if np.any(walled):
+        log_p = np.where(block.beyond & block.lattice, -np.inf, log_p)
+        center, spread = wide[0], np.where(walled, wide[1], 1.0)
+        escaped = np.log(ESCAPE) + _log_cauchy(block, center, spread)
+        log_p = np.where(walled, np.logaddexp(np.log1p(-ESCAPE) + log_p, escaped), log_p)
+    length = np.where(block.seen_ND, -log_p / np.log(2), 0.0)
+    return np.maximum(length, 0.0) if block.lattice else length
+
+
+def _wide(block: Block) -> tuple[Array, Array]:
+    """Center and scale of the Cauchy distribution behind the walls of each column.
+
+    Between two walls: their middle and half their distance; at one wall: the wall and the mean
+    distance from it.
+    """
+    low, high = np.isfinite(block.low_D), np.isfinite(block.high_D)
+    bottom, top = np.where(low, block.low_D, 0.0), np.where(high, block.high_D, 0.0)
+    center = np.where(low & high, (bottom + top) / 2, bottom + top)
+    spread = np.where(low & high, (top - bottom) / 2, block.mean(np.abs(block.x_ND - center)))
+    return center, np.where(low | high, np.maximum(spread, block.smallest_scale()), 0.0)
+
+
+def _log_cauchy(block: Block, center_D: Array, spread_D: Array) -> Array:
+    """Natural log of the Cauchy probability of each value's bin, or of its density, (N, D)."""
+    z = (block.x_ND - center_D) / spread_D
+    if not block.lattice:
+        return -np.log(np.pi * spread_D) - np.log1p(z**2)
+    width = block.step_D / spread_D
+    return np.asarray(np.log(np.arctan2(width, 1 + z**2 - width**2 / 4) / np.pi))
