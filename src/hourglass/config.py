@@ -1,21 +1,48 @@
 """params.yaml as typed, frozen sections without hidden defaults; the only reader of YAML."""
 
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError
 from hourglass.paths import write_text
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Workers = Literal["auto"] | Positive
+
+def _says(allowed: str) -> WrapValidator:
+    """Answers for all branches of a union at once: pydantic has one complaint for each."""
+
+    def check(value: Any, branches: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return branches(value)
+        except ValidationError:
+            raise PydanticCustomError("union", "must be {allowed}", {"allowed": allowed}) from None
+
+    return WrapValidator(check)
+
+
+# Strict: else true would count as 1, and "60" or 60.0 as 60.
+Fraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
+Losses = Annotated[
+    Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)],
+    _says("'auto' or a list of at least one loss"),
+]
 
 
 class Section(BaseModel):
@@ -41,7 +68,9 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _some_rows_are_left_to_train(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("val_fraction + test_fraction must be below 1: nothing is left to train on")
+            raise ValueError(
+                "val_fraction + test_fraction must be below 1: nothing is left to train on"
+            )
         return self
 
 
@@ -63,7 +92,7 @@ class Model(Section):
 class Search(Section):
     """How the hyperparameters of each loss are searched."""
 
-    losses: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)]
+    losses: Losses
     trials_per_loss: Positive
     round_size: Positive
     startup_trials: Positive
@@ -81,15 +110,15 @@ class Search(Section):
 class Train(Section):
     """How the finalists are fitted; the trainer's options go to Lightning as they are."""
 
-    seeds: Annotated[int, Field(ge=2)]
+    seeds: Annotated[int, Field(ge=2, strict=True)]
     epochs: Positive
-    resplit_below: Annotated[int, Field(ge=0)]
+    resplit_below: Annotated[int, Field(ge=0, strict=True)]
     executor: str
     workers: Workers
     accelerator: str
     devices: Positive
     strategy: str
-    precision: str | int
+    precision: Annotated[str | int, _says("a name such as '32-true', or a number of bits")]
     num_nodes: Positive
 
 
@@ -97,7 +126,7 @@ class Evaluate(Section):
     """When a difference counts."""
 
     alpha: Fraction
-    margin: Annotated[float, Field(ge=0)]
+    margin: Annotated[float, Field(ge=0, strict=True)]
     picture_rows: Positive
 
 
@@ -148,20 +177,35 @@ def read_yaml(path: Path) -> Any:
     """Reads a YAML 1.2 file (as DVC does: 1e-3 is a number, a repeated key is an error).
 
     Raises:
-        ConfigError: it is missing or is no YAML.
+        ConfigError: it is missing, can't be read or is no YAML; line and column are named.
     """
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} is missing: run from the folder that holds params.yaml") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        raise ConfigError(
+            f"{path} is missing in {path.absolute().parent}: run from the folder that holds it, "
+            "or name that folder with `hourglass -C DIR`"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: byte {error.start} is wrong") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_problem(error)}") from None
+
+
+def _problem(error: YAMLError) -> str:
+    """What is wrong and where, on one line."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    problem = " ".join((error.problem or error.context or "syntax error").split())
+    hint = "; indent with spaces, not tabs" if "\\t" in problem else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{hint}"
 
 
 def write_yaml(path: Path, data: Any) -> None:
     """Writes YAML in one step; keys keep their order."""
-    from io import StringIO
-
     text = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -174,29 +218,64 @@ def _validated(model: type[S], data: Any, file: str) -> S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = [f"{file}: {_complaint(e, model)}" for e in error.errors()]
+        lines = [f"{file}: {_complaint(e, model)}" for e in error.errors() if not _is_echo(e)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """Whether a list counts as too short only because its entries are wrong: they are named."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+# pydantic's error type -> what we say, filled from the error's context.
+MESSAGES = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "tuple_type": "must be a list, such as [a, b]",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have no more than {max_length} entries",
+    "dict_type": "must be a section of `key: value` lines",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+}
 
 
 def _complaint(error: ErrorDetails, model: type[Section]) -> str:
     """One line: place, what is wrong, the value, what is allowed, the nearest name."""
-    steps = [s for s in error["loc"] if not _is_branch(s)]
+    steps = [s for s in error["loc"] if s != "[key]"]  # a wrong key: its own name is the place
+    kind, context = error["type"], error.get("ctx", {})
     place = _place(steps)
-    if error["type"] == "missing":
+    if kind == "missing":
         return f"{place} is missing"
-    if error["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         known = _fields_at(model, steps[:-1])
         return f"{place} is not known{nearest(str(steps[-1]), known)} (known: {', '.join(known)})"
-    if error["type"] == "value_error":
+    if kind == "value_error":
         return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    hint = nearest(str(error["input"]), error.get("ctx", {}).get("expected", "").split("'")[1::2])
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{place}: {message}, got {error['input']!r}{hint}"
+    if kind == "model_type":
+        known = _fields_at(model, steps)
+        return f"{place} must hold the keys {', '.join(known)}{_got(error['input'])}"
+    names = str(context.get("expected") or context.get("allowed", "")).split("'")[1::2]
+    hint = nearest(str(error["input"]), names)
+    if kind == "string_type" and error["input"] is not None:
+        hint = f": quote it, {str(error['input'])!r}"
+    message = MESSAGES[kind].format(**context) if kind in MESSAGES else error["msg"]
+    return f"{place} {message}{_got(error['input'])}{hint}"
 
 
-def _is_branch(step: int | str) -> bool:
-    """Whether a step of pydantic's location names a branch of a union, not a key of the file."""
-    return isinstance(step, str) and any(c in step for c in "[(")
+def _got(value: Any) -> str:
+    """The value as it stands in the file, shortened."""
+    if value is None:
+        return ", but is empty"
+    if value is True or value is False:
+        return f", got {str(value).lower()}"
+    text = repr(value)
+    return f", got {text if len(text) <= 60 else text[:57] + '...'}"
 
 
 def _place(steps: list[int | str]) -> str:

@@ -1,0 +1,177 @@
+"""The command line: `hourglass COMMAND`, the same as `python -m hourglass COMMAND`.
+
+Commands take no options of their own: all that can change a result stands in params.yaml, where
+DVC sees it. Only what a command needs is imported, and only when it runs.
+"""
+
+import argparse
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from hourglass import __version__
+from hourglass.catalog import nearest
+from hourglass.errors import ConfigError, HourglassError
+
+SUMMARY = "summary"
+COMMANDS = {
+    "preprocess": "read the data, learn the columns, split the rows, advise on losses",
+    "normalize": "fit the scalers on the training rows and apply them to all rows",
+    "search": "tune every admissible loss with the same budget, judged by one ruler",
+    "train": "fit the best configuration of each loss again over several seeds",
+    "evaluate": "open the test rows once: verdict, leaderboard, pictures, report",
+    "register": "put the selected model into the MLflow registry",
+    SUMMARY: "say what the last run found, and where to look",
+}
+START = Path.cwd()  # before --directory
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit status: 0, 2 after an error the user can mend, 130 after Ctrl-C. Any other
+        exception is a bug and keeps its traceback.
+    """
+    parser = _parser()
+    with _reader_may_leave():
+        arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        with _inside(arguments.directory):
+            if argv is None:
+                _can_start_again_from_here(arguments.command)
+            _run(arguments.command)
+    except HourglassError as error:
+        _complain("error", str(error))
+        return 2
+    except KeyboardInterrupt:
+        _complain("interrupted", "run the same command again to continue")
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {does}" for name, does in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="hourglass",
+        description="Finds which reconstruction loss an autoencoder should be trained with on "
+        "your data.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\n`dvc repro` runs the stages in this order, "
+        "and only those whose inputs changed.\nSettings: params.yaml.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", type=_command, metavar="COMMAND", help="see below")
+    parser.add_argument(
+        "-C",
+        "--directory",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder that holds params.yaml (default: this one)",
+    )
+    parser.add_argument("--version", action="version", version=f"hourglass {__version__}")
+    return parser
+
+
+def _command(name: str) -> str:
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise argparse.ArgumentTypeError(f"unknown {name!r}{nearest(name, COMMANDS)} ({known})")
+    return name
+
+
+@contextlib.contextmanager
+def _inside(directory: Path) -> Iterator[None]:
+    """Works in `directory`: params.yaml's relative paths and stores are meant from there."""
+    if not directory.is_dir():
+        raise ConfigError(f"--directory {directory}: there is no such folder")
+    with contextlib.chdir(directory):
+        yield
+
+
+def _can_start_again_from_here(command: str) -> None:
+    """Lets Lightning's DDP start further ranks: it repeats sys.argv in the current folder."""
+    sys.argv = [str(START / sys.argv[0]), command]
+
+
+def _run(command: str) -> None:
+    from hourglass.paths import Paths
+
+    paths = Paths()
+    if command == SUMMARY:
+        from hourglass import summary
+
+        with _reader_may_leave():
+            sys.stdout.write(summary.text(paths))
+        return
+    from hourglass import config
+
+    _log_to(sys.stderr)
+    params = config.load(paths.params)
+    stage = importlib.import_module(f"hourglass.stages.{command}")
+    _quieten_others()
+    stage.run(params, paths)
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Ends quietly when the reader of our output has gone, as in `hourglass summary | head -1`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+        raise SystemExit(PIPE_CLOSED) from None
+
+
+class _OneLine(logging.Formatter):
+    """`12:34:56 search: message`, and the level where it is more than INFO."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f" {record.levelname.lower()}" if record.levelno > logging.INFO else ""
+        vars(record)["what"] = record.name.rpartition(".")[2] + level
+        return super().format(record)
+
+
+def _log_to(stream: TextIO) -> None:
+    """INFO of Hourglass and warnings of others; other ranks than the first only warn."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_OneLine("%(asctime)s %(what)s: %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
+    level = logging.INFO if rank == "0" else logging.WARNING
+    logging.getLogger("hourglass").setLevel(level)
+
+
+def _quieten_others() -> None:
+    """Raises loggers that libraries set to INFO when they were imported."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        chatty = isinstance(logger, logging.Logger) and 0 < logger.level < logging.WARNING
+        if chatty and name.partition(".")[0] != "hourglass":
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _complain(what: str, message: str) -> None:
+    """Writes `what: message` to stderr, further lines indented, in colour on a terminal only."""
+    plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
+    head = f"{what}:" if plain else f"\033[31m{what}:\033[0m"
+    body = textwrap.indent(message, " " * (len(what) + 2)).lstrip()
+    sys.stderr.write(f"{head} {body}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

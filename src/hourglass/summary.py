@@ -1,0 +1,78 @@
+"""What the last run found, for people at a terminal; reads reports/ only."""
+
+import csv
+from typing import Any
+
+from hourglass.errors import MissingInputError
+from hourglass.paths import Paths, read_json
+
+COLUMNS = {  # of leaderboard.csv -> heading here
+    "loss": "loss",
+    "scaler": "scaler",
+    "bits_per_feature": "bits/feature",
+    "interval": "interval",
+    "verdict": "verdict",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "skill_vs_pca": "skill vs PCA",
+    "seeds": "seeds",
+}
+
+
+def text(paths: Paths) -> str:
+    """The verdict, the leaderboard, and where to look next.
+
+    Raises:
+        MissingInputError: no run has been evaluated here yet.
+    """
+    if not paths.evaluate("metrics.json").exists():
+        raise MissingInputError("nothing has been evaluated here yet: run `dvc repro`")
+    metrics = read_json(paths.evaluate("metrics.json"), "evaluate")
+    parts = [
+        f"Verdict: {metrics['verdict']}",
+        _table(_leaderboard(paths)),
+        f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
+        f"{metrics['bits_per_feature']:.4g} bits per feature; PCA of the same width: "
+        f"{metrics['bits_per_feature_pca']:.4g}.",
+        f"Report:     {paths.evaluate('report.html')}\n"
+        f"Model:      {_model(paths)}\n"
+        "MLflow UI:  make ui",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _leaderboard(paths: Paths) -> list[dict[str, str]]:
+    path = paths.evaluate("leaderboard.csv")
+    if not path.exists():
+        raise MissingInputError(f"{path} is missing: run `dvc repro evaluate` first")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["interval"] = f"{_short(row['ci_low'])} .. {_short(row['ci_high'])}"
+    return rows
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """Left-aligned columns under their headings."""
+    lines = [list(COLUMNS.values()), *([_short(r[c]) for c in COLUMNS] for r in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _short(cell: str) -> str:
+    """Fractions with four digits; whole numbers and words as they are."""
+    try:
+        return cell if cell.lstrip("-").isdigit() else f"{float(cell):.4g}"
+    except ValueError:
+        return cell
+
+
+def _model(paths: Paths) -> str:
+    path = paths.register("version.json")
+    if not path.exists():
+        return "not registered yet: run `dvc repro register`"
+    version: dict[str, Any] = read_json(path, "register")
+    return f"{version['uri']} (version {version['version']} of {version['name']})"
