@@ -123,19 +123,18 @@ def leaderboard(
     """
     rows = []
     for standing in decision.standings:
-        own = scores[standing.name]
-        low, high = interval(own.metrics["bits_per_feature"], alpha)
-        bits = own.mean("bits_per_feature")
-        models = bundles[standing.name]
+        own = scores[standing.loss]
+        bits, low, high = interval(own.metrics["bits_per_feature"], alpha)
+        models = bundles[standing.loss]
         rows.append(
             {
-                "loss": standing.name,
+                "loss": standing.loss,
                 "scaler": next(iter(models.values())).scaler.name,
                 "bits_per_feature": bits,
                 "ci_low": low,
                 "ci_high": high,
                 "verdict": standing.verdict,
-                "selected": standing.name == decision.selected,
+                "selected": standing.loss == decision.selected,
                 "validation": standing.mean,
                 "difference": standing.difference,
                 "difference_low": standing.difference_low,
@@ -183,7 +182,7 @@ def summary(
     pca = baseline_scores["pca"].metrics["bits_per_feature"][at]
     means = {loss: s.mean("bits_per_feature") for loss, s in scores.items()}
     leader = min(means, key=lambda loss: means[loss])
-    tied = [s.name for s in decision.standings if s.verdict != "worse"]
+    tied = [s.loss for s in decision.standings if s.verdict != "worse"]
     return {
         "selected_loss": selected,
         "selected_seed": seed,

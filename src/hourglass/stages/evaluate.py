@@ -138,7 +138,7 @@ NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
 
 
 def _write_tables(paths: Paths, found: Findings, test_NF: Array) -> None:
-    order = [s.name for s in found.decision.standings]
+    order = [s.loss for s in found.decision.standings]
     write_csv(paths.evaluate("leaderboard.csv"), found.rows, evaluation.LEADERBOARD)
     crossed = evaluation.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
@@ -161,7 +161,7 @@ def _write_tables(paths: Paths, found: Findings, test_NF: Array) -> None:
 
 
 def _column_bits(found: Findings) -> dict[str, Array]:
-    order = [s.name for s in found.decision.standings]
+    order = [s.loss for s in found.decision.standings]
     return {loss: np.mean(found.scores[loss].column_bits, axis=0) for loss in order}
 
 
@@ -172,7 +172,7 @@ def _draw(params: Params, paths: Paths, found: Findings, test_NF: Array) -> None
         paths.evaluate("reconstructions.png"),
         shown_KF,
         {
-            s.name: next(iter(found.bundles[s.name].values())).reconstruct(shown_KF)
+            s.loss: next(iter(found.bundles[s.loss].values())).reconstruct(shown_KF)
             for s in found.decision.standings
         },
         grid,
@@ -191,7 +191,7 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
         f"{domain} losses: {own['status']} ({own['reason']})"
         for domain, own in profile["domains"].items()
     ]
-    order = [s.name for s in found.decision.standings]
+    order = [s.loss for s in found.decision.standings]
     assumed = [f"{loss} assumes {LOSSES.load(loss).assumes}" for loss in order]
     page = Page(
         title=f"Hourglass · {found.schema.source}",
@@ -216,14 +216,19 @@ def _remarks(params: Params, found: Findings) -> list[str]:
     )
     saved = numbers["bits_per_feature_pca"] - numbers["bits_per_feature"]
     beats = "saves" if saved > 0 else "costs"
+    detectable = numbers["detectable_difference"]
+    power = (
+        f"With {params.train.seeds} seeds a difference of {detectable:.4f} bits would have been "
+        "seen four times out of five; smaller ones may hide. "
+        if detectable is not None
+        else "Only one loss competed: there is nothing to compare it with but the baselines. "
+    )
     return [
         f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
         f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test rows: "
         f"it {beats} {abs(saved):.4f} against a PCA of the same bottleneck "
         f"({params.model.latent_dim}).",
-        f"With {params.train.seeds} seeds a difference of {numbers['detectable_difference']:.4f} "
-        "bits would have been seen four times out of five; smaller ones may hide. "
-        f"Differences up to {params.evaluate.margin} bits count as ties.",
+        f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
     ]
 
