@@ -1,0 +1,322 @@
+"""The command line answers people: one clear line, an exit status, and never a traceback."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hourglass import __version__
+from hourglass.__main__ import COMMANDS, main
+from hourglass.config import Params
+from hourglass.errors import DataError
+from hourglass.paths import Paths, write_csv, write_json
+
+ROOT = Path(__file__).parents[1]
+LEADERBOARD = [
+    {
+        "loss": "bce",
+        "scaler": "unit",
+        "bits_per_feature": 1.23456789,
+        "ci_low": 1.2,
+        "ci_high": 1.3,
+    },
+    {"loss": "mse", "scaler": "standard", "bits_per_feature": 1.5, "ci_low": 1.4, "ci_high": 1.6},
+]
+REST = {"verdict": "best", "rmse": 0.5, "mae": 0.25, "skill_vs_pca": 0.125, "seeds": 5}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The current folder is a project with our params.yaml."""
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    root, ours = logging.getLogger(), logging.getLogger("hourglass")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+@pytest.fixture
+def search(monkeypatch):
+    """Puts a function in the place of the stage search."""
+
+    def put(run) -> None:
+        module = ModuleType("hourglass.stages.search")
+        module.run = run
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return put
+
+
+def fail_with(error: BaseException):
+    def run(params, paths):
+        raise error
+
+    return run
+
+
+def evaluated(root: Path = Path()) -> None:
+    """Writes the reports of a finished run."""
+    paths = Paths(root)
+    metrics = {"bits_per_feature": 1.23456789, "bits_per_feature_pca": 1.75, "rows_test": 270}
+    verdict = "bce needs 0.27 bits fewer than mse."
+    write_json(
+        paths.evaluate("metrics.json"), metrics | {"selected_loss": "bce", "verdict": verdict}
+    )
+    rows = [row | REST for row in LEADERBOARD]
+    write_csv(paths.evaluate("leaderboard.csv"), rows, list(rows[0]))
+    version = {"name": "made", "version": "3", "alias": "champion", "uri": "models:/made@champion"}
+    write_json(paths.register("version.json"), version)
+
+
+# --- stages ---------------------------------------------------------------------------------------
+
+
+def test_a_stage_gets_the_parameters_and_the_paths_of_the_folder(project, search):
+    got = []
+    search(lambda params, paths: got.append((params, paths.params.resolve())))
+    assert main(["search"]) == 0
+    params, path = got[0]
+    assert isinstance(params, Params)
+    assert path == project / "params.yaml"
+
+
+def test_a_stage_runs_in_the_folder_that_is_named(project, search, monkeypatch, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    seen = []
+    search(lambda params, paths: seen.append(Path.cwd()))
+    assert main(["-C", str(project), "search"]) == 0
+    assert main(["search", "--directory", str(project)]) == 0
+    assert seen == [project, project]
+    assert Path.cwd() == elsewhere
+
+
+def test_an_error_of_the_user_is_one_message_without_a_traceback(project, search, capsys):
+    search(fail_with(DataError("data/raw/a.csv: column 'b': no number\nuse preprocess.drop")))
+    assert main(["search"]) == 2
+    assert capsys.readouterr().err == (
+        "error: data/raw/a.csv: column 'b': no number\n       use preprocess.drop\n"
+    )
+
+
+def test_a_bug_keeps_its_traceback(project, search):
+    search(fail_with(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["search"])
+
+
+def test_a_broken_pipe_inside_a_stage_is_a_bug_too(project, search):
+    search(fail_with(BrokenPipeError()))
+    with pytest.raises(BrokenPipeError):
+        main(["search"])
+
+
+def test_ctrl_c_says_that_work_goes_on_from_here(project, search, capsys):
+    search(fail_with(KeyboardInterrupt()))
+    assert main(["search"]) == 130
+    assert capsys.readouterr().err == "interrupted: run the same command again to continue\n"
+
+
+def test_a_wrong_parameter_stops_a_stage_before_it_is_imported(project, capsys):
+    text = (project / "params.yaml").read_text().replace("latent_dim: 8", "latent_dim: 0")
+    (project / "params.yaml").write_text(text)
+    before = set(sys.modules)
+    assert main(["train"]) == 2
+    assert capsys.readouterr().err == (
+        "error: params.yaml: model.latent_dim must be at least 1, got 0\n"
+    )
+    assert "hourglass.stages.train" not in set(sys.modules) - before
+
+
+def test_a_folder_without_params_is_named_with_the_remedy(tmp_path, capsys):
+    assert main(["-C", str(tmp_path), "search"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: params.yaml is missing in {tmp_path}: run from the folder that holds it, "
+        "or name that folder with `hourglass -C DIR`\n"
+    )
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path, capsys):
+    assert main(["-C", str(tmp_path / "no"), "search"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --directory {tmp_path / 'no'}: there is no such folder\n"
+    )
+
+
+# --- what is said while it runs -------------------------------------------------------------------
+
+
+def talk(params, paths):
+    logging.getLogger("hourglass.stages.search").info("8 losses are admissible")
+    logging.getLogger("hourglass.search").warning("2 trials failed")
+    logging.getLogger("chatty").info("never mind")
+    logging.getLogger("chatty").warning("this matters")
+
+
+def said(capsys) -> list[str]:
+    return [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_decisions_are_told_on_one_line_each_and_libraries_only_warn(project, search, capsys):
+    logging.getLogger("chatty").setLevel(logging.INFO)
+    search(talk)
+    assert main(["search"]) == 0
+    assert said(capsys) == [
+        "search: 8 losses are admissible",
+        "search warning: 2 trials failed",
+        "chatty warning: this matters",
+    ]
+
+
+@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK"])
+def test_other_ranks_than_the_first_only_warn(project, search, capsys, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    search(talk)
+    assert main(["search"]) == 0
+    assert "search: 8 losses are admissible" not in said(capsys)
+    monkeypatch.setenv(variable, "0")
+    assert main(["search"]) == 0
+    assert "search: 8 losses are admissible" in said(capsys)
+
+
+@pytest.mark.parametrize(("terminal", "head"), [(True, "\033[31merror:\033[0m"), (False, "error:")])
+def test_colours_appear_on_a_terminal_only(tmp_path, capsys, monkeypatch, terminal, head):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    main(["-C", str(tmp_path), "search"])
+    assert capsys.readouterr().err.startswith(f"{head} params.yaml is missing")
+
+
+def test_no_color_is_respected(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    main(["-C", str(tmp_path), "search"])
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+# --- asking wrongly, asking for help --------------------------------------------------------------
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["serach"])
+    assert caught.value.code == 2
+    assert "unknown 'serach', did you mean 'search'?" in capsys.readouterr().err
+
+
+def test_no_command_shows_the_help_and_fails(capsys):
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: hourglass")
+
+
+def test_help_says_what_each_command_does(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text and does in text for name, does in COMMANDS.items())
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"hourglass {__version__}\n"
+
+
+# --- summary --------------------------------------------------------------------------------------
+
+
+def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, capsys):
+    evaluated(tmp_path)
+    assert main(["-C", str(tmp_path), "summary"]) == 0
+    assert capsys.readouterr().out == (
+        "Verdict: bce needs 0.27 bits fewer than mse.\n"
+        "\n"
+        "  loss  scaler    bits/feature  interval    verdict  RMSE  MAE   skill vs PCA  seeds\n"
+        "  bce   unit      1.235         1.2 .. 1.3  best     0.5   0.25  0.125         5\n"
+        "  mse   standard  1.5           1.4 .. 1.6  best     0.5   0.25  0.125         5\n"
+        "\n"
+        "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"
+        "\n"
+        "Report:     reports/evaluate/report.html\n"
+        "Model:      models:/made@champion (version 3 of made)\n"
+        "MLflow UI:  make ui\n"
+    )
+
+
+def test_summary_before_any_run_says_what_to_run(tmp_path, capsys):
+    assert main(["-C", str(tmp_path), "summary"]) == 2
+    assert capsys.readouterr().err == (
+        "error: nothing has been evaluated here yet: run `dvc repro`\n"
+    )
+
+
+def test_summary_without_a_registered_model_says_so(tmp_path, capsys):
+    evaluated(tmp_path)
+    Paths(tmp_path).register("version.json").unlink()
+    assert main(["-C", str(tmp_path), "summary"]) == 0
+    assert "Model:      not registered yet: run `dvc repro register`\n" in capsys.readouterr().out
+
+
+def test_summary_without_its_leaderboard_names_the_stage(tmp_path, capsys):
+    evaluated(tmp_path)
+    Paths(tmp_path).evaluate("leaderboard.csv").unlink()
+    assert main(["-C", str(tmp_path), "summary"]) == 2
+    assert capsys.readouterr().err == (
+        "error: reports/evaluate/leaderboard.csv is missing: run `dvc repro evaluate` first\n"
+    )
+
+
+# --- as a process ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("command", "status"), [("summary", {141}), ("--help", {0, 141})])
+def test_a_reader_that_leaves_early_is_no_error(tmp_path, command, status):
+    evaluated(tmp_path)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "hourglass", "-C", str(tmp_path), command],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode in status  # argparse itself may notice first
+
+
+def test_a_further_rank_started_by_the_same_words_finds_the_folder(tmp_path):
+    """Lightning's DDP repeats sys.argv in the current folder, after --directory was followed."""
+    code = (
+        "import json, runpy, sys\n"
+        "from types import ModuleType\n"
+        "stage = ModuleType('hourglass.stages.train')\n"
+        "stage.run = lambda params, paths: print(json.dumps(sys.argv))\n"
+        "sys.modules[stage.__name__] = stage\n"
+        "sys.argv = ['somewhere/hourglass', '-C', 'project', 'train']\n"
+        "runpy.run_module('hourglass', run_name='__main__')\n"
+    )
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    program, *rest = json.loads(done.stdout)
+    assert rest == ["train"]
+    assert Path(program).is_absolute()

@@ -1,0 +1,244 @@
+"""The project's params.yaml is valid, and each slip gets one line that names the remedy."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hourglass import config
+from hourglass.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+SECTIONS = "preprocess, normalize, model, search, train, evaluate, register, tracking"
+
+
+@pytest.fixture
+def answer(tmp_path, monkeypatch):
+    """Gives the message for a params.yaml with one replacement, or for a whole text."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(old: str, new: str | None = None) -> str:
+        assert new is None or old in TEXT
+        Path("params.yaml").write_text(old if new is None else TEXT.replace(old, new, 1))
+        with pytest.raises(ConfigError) as caught:
+            config.load(Path("params.yaml"))
+        return str(caught.value)
+
+    return ask
+
+
+def with_(old: str, new: str, tmp_path: Path) -> config.Params:
+    assert old in TEXT
+    (tmp_path / "params.yaml").write_text(TEXT.replace(old, new, 1))
+    return config.load(tmp_path / "params.yaml")
+
+
+def test_the_project_s_own_file_is_valid_and_each_value_says_why_beside_it():
+    config.load(ROOT / "params.yaml")
+    values = [line for line in TEXT.splitlines() if line.startswith("  ")]
+    bare = [line.split(":")[0].strip() for line in values if "#" not in line]
+    assert set(bare) <= {"num_nodes"}
+
+
+def test_there_is_no_hidden_default():
+    for section in config.Params.model_fields.values():
+        assert section.is_required()
+        assert all(f.is_required() for f in section.annotation.model_fields.values())
+
+
+def test_keys_without_effect_exist():
+    known = {
+        f"{f.alias or name}.{key}"
+        for name, f in config.Params.model_fields.items()
+        for key in f.annotation.model_fields
+    }
+    assert known >= config.NO_EFFECT_ON_RESULTS
+
+
+def test_parameters_are_frozen(tmp_path):
+    params = with_("epochs: 60", "epochs: 61", tmp_path)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.search.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        # where two types are allowed
+        ("losses: auto", "losses: 3", "search.losses must be 'auto' or a list of at least one loss, got 3"),
+        ("losses: auto", "losses: []", "search.losses must be 'auto' or a list of at least one loss, got []"),
+        ("losses: auto", "losses: mse", "search.losses must be 'auto' or a list of at least one loss, got 'mse'"),
+        ("losses: auto", "losses: atuo", "search.losses must be 'auto' or a list of at least one loss, got 'atuo', did you mean 'auto'?"),
+        ("workers: auto", "workers: 0", "search.workers must be 'auto' or a whole number of at least 1, got 0"),
+        ("workers: auto", "workers: true", "search.workers must be 'auto' or a whole number of at least 1, got true"),
+        ("precision: 32-true", "precision: [1]", "train.precision must be a name such as '32-true', or a number of bits, got [1]"),
+        # wrong types: no value is quietly turned into another
+        ("epochs: 60", "epochs: sixty", "search.epochs must be a whole number, got 'sixty'"),
+        ("epochs: 60", "epochs: '60'", "search.epochs must be a whole number, got '60'"),
+        ("epochs: 60", "epochs: 60.0", "search.epochs must be a whole number, got 60.0"),
+        ("epochs: 60", "epochs: true", "search.epochs must be a whole number, got true"),
+        ("epochs: 60", "epochs:", "search.epochs must be a whole number, but is empty"),
+        ("alpha: 0.05", "alpha: low", "evaluate.alpha must be a number, got 'low'"),
+        ("source: builtin", "source: 3", "preprocess.source must be text, got 3: quote it, '3'"),
+        ("drop: []", "drop: id", "preprocess.drop must be a list, such as [a, b], got 'id'"),
+        ("kinds: {}", "kinds: [a]", "preprocess.kinds must be a section of `key: value` lines, got ['a']"),
+        ("kinds: {}", "kinds: {0: binary}", "preprocess.kinds[0] must be text, got 0: quote it, '0'"),
+        # out of range
+        ("epochs: 60", "epochs: 0", "search.epochs must be at least 1, got 0"),
+        ("seeds: 5", "seeds: 1", "train.seeds must be at least 2, got 1"),
+        ("alpha: 0.05", "alpha: 0", "evaluate.alpha must be greater than 0.0, got 0"),
+        ("alpha: 0.05", "alpha: 1", "evaluate.alpha must be less than 1.0, got 1"),
+        ("name: hourglass-autoencoder", "name: ''", "register.name must not be empty, got ''"),
+        ("hidden: [128]", "hidden: [128, 0]", "model.hidden[1] must be at least 1, got 0"),
+        ("val_fraction: 0.15", "val_fraction: 0.85", "preprocess: val_fraction + test_fraction must be below 1: nothing is left to train on"),
+        # names
+        ("missing: error", "missing: drop", "preprocess.missing must be 'error' or 'drop_rows', got 'drop', did you mean 'drop_rows'?"),
+        ("[unit, standard, robust]", "[unti]", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),
+        ("[unit, standard, robust]", "[]", "normalize.scalers must have at least 1 entry, got []"),
+        ("kinds: {}", "kinds: {length (cm): real}", "preprocess.kinds.length (cm) must be 'continuous', 'binary' or 'count', got 'real'"),
+        # the space of a loss
+        ("space: {}", "space: {huber: {delta: 1}}", "search.space.huber.delta must be a list, such as [a, b], got 1"),
+        ("space: {}", "space: {huber: {delta: [1]}}", "search.space.huber.delta[1] is missing"),
+        ("space: {}", "space: {huber: {delta: [a, 2]}}", "search.space.huber.delta[0] must be a number, got 'a'"),
+        ("space: {}", "space: {huber: {delta: [1, 2, 3]}}", "search.space.huber.delta must have no more than 2 entries, got [1, 2, 3]"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_gets_one_line_with_place_value_and_what_is_allowed(
+    answer, old, new, message
+):
+    assert answer(old, new) == f"params.yaml: {message}"
+
+
+def test_a_misspelt_key_is_answered_with_the_nearest(answer):
+    assert answer("  experiment:", "  experimnet:") == (
+        "params.yaml: tracking.experiment is missing\n"
+        "params.yaml: tracking.experimnet is not known, did you mean 'experiment'? "
+        "(known: experiment)"
+    )
+
+
+def test_a_misspelt_section_is_answered_with_the_nearest(answer):
+    assert answer("\nregister:", "\nregistre:") == (
+        "params.yaml: register is missing\n"
+        "params.yaml: registre is not known, did you mean 'register'? "
+        f"(known: {SECTIONS})"
+    )
+
+
+def test_a_section_without_content_lists_its_keys(answer):
+    assert answer("\n  experiment:", "\n#") == (
+        "params.yaml: tracking must hold the keys experiment, but is empty"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("", "but is empty"),
+        ("# only a comment\n", "but is empty"),
+        ("- a\n- b\n", "got ['a', 'b']"),
+        ("text\n", "got 'text'"),
+    ],
+)
+def test_a_file_without_sections_lists_them(answer, text, got):
+    assert answer(text) == f"params.yaml: the file must hold the keys {SECTIONS}, {got}"
+
+
+def test_all_that_is_wrong_is_named_at_once(answer):
+    text = TEXT.replace("epochs: 60", "epochs: 0").replace("alpha: 0.05", "alpha: 2")
+    assert answer(text).splitlines() == [
+        "params.yaml: search.epochs must be at least 1, got 0",
+        "params.yaml: evaluate.alpha must be less than 1.0, got 2",
+    ]
+
+
+def test_a_repeated_key_is_refused_with_its_line(answer):
+    assert answer("a: 1\nb: 2\na: 3\n") == (
+        "params.yaml is not valid YAML: line 3, column 1: "
+        'found duplicate key "a" with value "3" (original value: "1")'
+    )
+
+
+def test_a_tab_is_named_with_its_line_and_the_remedy(answer):
+    assert answer("a:\n\tb: 2\n") == (
+        "params.yaml is not valid YAML: line 2, column 1: "
+        "found character '\\t' that cannot start any token; indent with spaces, not tabs"
+    )
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value) == f"{path} is not UTF-8 text: byte 3 is wrong"
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path)
+    assert str(caught.value) == f"{tmp_path} can't be read: Is a directory"
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        config.load()
+    assert str(caught.value) == (
+        f"params.yaml is missing in {tmp_path}: run from the folder that holds it, "
+        "or name that folder with `hourglass -C DIR`"
+    )
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path):
+    assert with_("alpha: 0.05", "alpha: 5e-2", tmp_path).evaluate.alpha == 0.05
+    assert with_("margin: 0.015", "margin: 0", tmp_path).evaluate.margin == 0
+
+
+def test_words_of_older_yaml_stay_words(tmp_path):
+    assert with_('label: ""', "label: no", tmp_path).preprocess.label == "no"
+
+
+def test_where_two_types_are_allowed_both_are(tmp_path):
+    assert with_("losses: auto", "losses: [mse, bce]", tmp_path).search.losses == ("mse", "bce")
+    assert with_("workers: auto", "workers: 2", tmp_path).search.workers == 2
+    assert with_("precision: 32-true", "precision: 16", tmp_path).train.precision == 16
+
+
+letters = st.characters(exclude_categories=["C", "Zl", "Zp"])  # ruamel loses U+0085
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(letters)
+trees = st.recursive(
+    values, lambda inner: st.lists(inner) | st.dictionaries(st.text(letters), inner), max_leaves=5
+)
+
+
+@given(section=st.sampled_from(SECTIONS.split(", ")), key=st.integers(0, 20), value=trees)
+def test_any_value_is_taken_or_refused_in_words_that_name_its_key(
+    tmp_path_factory, section, key, value
+):
+    tree = config.read_yaml(ROOT / "params.yaml")
+    name = sorted(tree[section])[key % len(tree[section])]
+    tree[section][name] = value
+    path = tmp_path_factory.mktemp("any") / "params.yaml"
+    config.write_yaml(path, tree)
+    message = _answer(path)
+    place = f"{path}: {section}"
+    assert message == "" or message.startswith((f"{place}.{name}", f"{place}: "))
+
+
+def _answer(path: Path) -> str:
+    try:
+        config.load(path)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@given(trees)
+def test_what_is_written_as_yaml_is_read_back(tmp_path_factory, tree):
+    path = tmp_path_factory.mktemp("yaml") / "a.yaml"
+    config.write_yaml(path, tree)
+    assert config.read_yaml(path) == tree
