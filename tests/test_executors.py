@@ -68,7 +68,8 @@ def test_workers_auto_means_one_a_core():
 
 
 def test_an_unknown_executor_is_refused_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match=r"here: unknown executor 'proceses', did you mean 'processes'\?"):
+    message = r"here: unknown executor 'proceses', did you mean 'processes'\?"
+    with pytest.raises(UnknownNameError, match=message):
         start("proceses", 1, "here")
 
 

@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.conftest import Project, make_project
 
 from hourglass.stages import STAGES
-from tests.conftest import Project, make_project
 
 pytestmark = pytest.mark.slow
 
@@ -193,4 +192,4 @@ def test_a_stage_without_its_inputs_says_which_stage_to_run(project):
     assert failed.returncode == 2
     assert "run `dvc repro preprocess` first" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert not os.path.exists(project.folder / "reports")
+    assert not (project.folder / "reports").exists()

@@ -69,7 +69,10 @@ def test_mlflow_has_what_was_recorded(mlflow_tracker, tmp_path):
     assert run.data.params == {"loss": "mse", "learning_rate": "0.00123457"}
     assert run.data.metrics == {"val_loss": 0.25, "bits_per_feature": 1.5}
     assert [m.value for m in client.get_metric_history(run.info.run_id, "val_loss")] == [0.5, 0.25]
-    assert {a.path for a in client.list_artifacts(run.info.run_id)} == {"note.txt", "leaderboard.json"}
+    assert {a.path for a in client.list_artifacts(run.info.run_id)} == {
+        "note.txt",
+        "leaderboard.json",
+    }
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("builtin: digits", "0123abcd")
     assert run.data.tags["mlflow.note.content"] == "**well**"

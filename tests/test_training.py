@@ -66,7 +66,9 @@ def test_a_batch_larger_than_the_data_is_one_step_an_epoch():
 
 
 def test_a_diverging_fit_says_where_and_with_what_learning_rate():
-    with pytest.raises(TrainingError, match=r"the loss became .* in epoch \d+ of 20 \(learning_rate 1e\+30\)"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became .* in epoch \d+ of 20 \(learning_rate 1e\+30\)"
+    ):
         trained(learning_rate=1e30)
 
 

@@ -60,7 +60,7 @@ class Epochs:
     def __iter__(self) -> Iterator[list[Batch]]:
         order_N = torch.randperm(len(self.rows_NF), generator=self._generator)
         shuffled_NF = self.rows_NF[order_N.to(self.rows_NF.device)]
-        batches = [self._share(b) for b in shuffled_NF.split(self.batch_size)]
+        batches = [self._share(b) for b in torch.split(shuffled_NF, self.batch_size)]
         for start in range(0, len(batches), STEPS_A_CALL):
             yield batches[start : start + STEPS_A_CALL]
 
@@ -77,7 +77,7 @@ class Slices:
     """
 
     def __init__(self, rows_NF: Tensor, size: int = 8192) -> None:
-        self._slices = rows_NF.split(size)
+        self._slices = torch.split(rows_NF, size)
 
     def __len__(self) -> int:
         return len(self._slices)

@@ -80,7 +80,7 @@ class Bundle:
             rows_NF: Rows with the schema's columns in order.
         """
         scaled_NF = torch.from_numpy(self.scaler.transform(rows_NF).astype(np.float32))
-        parts = [self._answer(part) for part in scaled_NF.split(ROWS_AT_A_TIME)]
+        parts = [self._answer(part) for part in torch.split(scaled_NF, ROWS_AT_A_TIME)]
         return self.scaler.inverse(torch.cat(parts).numpy().astype(np.float64))
 
     def _answer(self, scaled_BF: torch.Tensor) -> torch.Tensor:

@@ -72,9 +72,7 @@ def _all_admissible(scalers: Sequence[str], profile: dict[str, Any]) -> list[Can
     return found
 
 
-def _scaler(
-    suitable: Sequence[str], fitted: Sequence[str], profile: dict[str, Any]
-) -> str | None:
+def _scaler(suitable: Sequence[str], fitted: Sequence[str], profile: dict[str, Any]) -> str | None:
     """The advised scaler if the loss takes it, else the loss's favourite among those fitted."""
     both = [s for s in suitable if s in fitted]
     return profile["scaler"] if profile["scaler"] in both else next(iter(both), None)

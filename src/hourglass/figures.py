@@ -87,7 +87,9 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _save(figure, path)
 
 
-def leaderboard(path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]) -> None:
+def leaderboard(
+    path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
+) -> None:
     """Test bits per feature of each loss with its interval, and the baselines as lines.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of values, of files and of the code, revisions of git and DVC."""
+"""Where a result comes from: digests of values, files and code, revisions of git and DVC."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def code_version() -> str:
 
 
 def revision_tags(root: Path) -> dict[str, str]:
-    """Tags for tracking: git commit and state, DVC lock file and experiment, where there are any."""
+    """Tags for tracking: git commit and state, DVC lock and experiment, where there are any."""
     tags = {}
     commit = _git(root, "rev-parse", "HEAD")
     if commit:

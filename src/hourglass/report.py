@@ -1,4 +1,4 @@
-"""Writes report.html: one self-contained page that tells the verdict, shows why, and how to redo it."""
+"""Writes report.html: one self-contained page: the verdict, why, and how to get it again."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -135,9 +135,9 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 </table></div>
 <p class="hint">Bits per feature: how many bits it takes to write down a held-out value to the
 data's own resolution, given the reconstruction; lower is better, and losses and scalers compare.
-They are measured on test rows, opened once. The verdict and “behind the best” come from validation
-rows: a paired t test over the seeds, corrected for the number of losses (Holm). Skill vs PCA: bits per
-feature saved against a PCA of the same bottleneck.</p>
+They are measured on test rows, opened once. The verdict and “behind the best” come from
+validation rows: a paired t test over the seeds, corrected for the number of losses (Holm).
+Skill vs PCA: bits per feature saved against a PCA of the same bottleneck.</p>
 {% for picture in page.pictures %}
 <h2>{{ picture.title }}</h2>
 <figure><img src="data:image/png;base64,{{ picture.path|inline }}" alt="{{ picture.alternative }}">
@@ -146,7 +146,8 @@ feature saved against a PCA of the same bottleneck.</p>
 <h2>Every trained loss by every metric</h2>
 <div class="scroll"><table>
 <tr>{% for name in page.cross[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in page.cross %}<tr>{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
+{% for row in page.cross %}<tr>
+{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
 </tr>
 {% endfor %}
 </table></div>
@@ -155,7 +156,9 @@ its standard deviation.</p>
 <h2>Why these losses competed</h2>
 <ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>
 <h2>How to get these numbers again</h2>
-<dl>{% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+<dl>
+{% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
+</dl>
 </main>
 </body>
 </html>

@@ -1,4 +1,4 @@
-"""What is known of the columns: kind, resolution, bounds, gaps. Written once, read by every stage."""
+"""What is known of the columns: kind, resolution, walls, gaps; written once, read by all stages."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

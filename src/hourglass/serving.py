@@ -36,7 +36,8 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
         """Reads the bundle that was packed with the model."""
         self.bundle = Bundle.load(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ARG002  MLflow's signature
+    # MLflow takes type hints here for a schema of its own; the signature says it better.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG002
         """Reconstructs rows.
 
         Raises:

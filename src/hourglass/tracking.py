@@ -21,6 +21,7 @@ from hourglass.schema import Schema
 
 # Off unless the user says otherwise; read by MLflow when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Run(ABC):
         """Records parameters."""
 
     @abstractmethod
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def metrics(self, values: Mapping[str, float]) -> None:
         """Records final numbers."""
 
     @abstractmethod
@@ -99,9 +100,7 @@ class Tracker(ABC):
     """Opens runs."""
 
     @abstractmethod
-    def run(
-        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
-    ) -> Run:
+    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
         """The run of `key`, which is unique within the experiment; opened if it isn't there."""
 
 
@@ -132,7 +131,7 @@ class MemoryRun(Run):
         """See Run."""
         self.recorded_params.update(values)
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
         self.recorded_metrics.update(values)
 
@@ -167,9 +166,7 @@ class MemoryTracker(Tracker):
     def __init__(self) -> None:
         self.runs: dict[str, MemoryRun] = {}
 
-    def run(
-        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
-    ) -> Run:
+    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
         """See Tracker."""
         new = MemoryRun(key, name, dict(tags), parent.id if parent else None)
         return self.runs.setdefault(key, new)
@@ -186,6 +183,7 @@ class MlflowTracker(Tracker):
         import mlflow
         from mlflow.exceptions import MlflowException
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of migrations at INFO
         self.uri = tracking_uri(root)
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -200,9 +198,7 @@ class MlflowTracker(Tracker):
         except MlflowException as error:
             raise TrackingError(f"MLflow's store at {self.uri} can't be used: {error}") from error
 
-    def run(
-        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None
-    ) -> Run:
+    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
         """See Tracker."""
         found = self.client.search_runs(
             [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
@@ -234,9 +230,9 @@ class MlflowRun(Run):
             entities = [Param(k, _short(v)) for k, v in values.items()]
             self._client.log_batch(self.id, params=entities)
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
-        self.curve([{"epoch": step, **values}])
+        self.curve([{"epoch": 0, **values}])
 
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
         """See Run."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -109,9 +110,7 @@ class Fit(pl.LightningModule):
         """This process's share of the validation rows: no row is in two shares."""
         return Slices(self.rows.val_NF[self.global_rank :: self._world()].to(self.device))
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
+    def transfer_batch_to_device(self, batch: Any, *_: Any) -> Any:
         """Leaves batches where they are: they were made on the device."""
         return batch
 
@@ -211,7 +210,7 @@ def fit(
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
             )
-        except (ValueError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise TrainingError(f"Lightning refuses {options}: {error}") from error
         trainer.fit(module)
     module.cpu().eval()
@@ -220,7 +219,7 @@ def fit(
 
 def is_rank_zero() -> bool:
     """Whether this process is the one that writes and records."""
-    return int(rank_zero_only.rank or 0) == 0
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 @contextmanager

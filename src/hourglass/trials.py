@@ -214,9 +214,7 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     hidden_NF = np.random.default_rng(0).random(val_NF.shape) < HIDDEN_SHARE
     filled_NF = np.where(hidden_NF, data.train_NF.mean(axis=0), val_NF)
     target_NF = np.where(hidden_NF, val_NF, np.nan)
-    hidden_bits_NF = codelength.cross_fitted_bits(
-        target_NF, bundle.reconstruct(filled_NF), columns
-    )
+    hidden_bits_NF = codelength.cross_fitted_bits(target_NF, bundle.reconstruct(filled_NF), columns)
     masked = float(hidden_bits_NF.sum() / hidden_NF.sum())
     measured = metrics.measure(val_NF, reconstruction_NF, data.train_NF.std(axis=0))
     return {

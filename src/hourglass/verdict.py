@@ -180,8 +180,9 @@ def _t_statistic(row_K: Array) -> float:
     return mean / error
 
 
-def interval(row_K: Array, alpha: float) -> tuple[float, float, float]:
+def interval(row_K: Array | Sequence[float], alpha: float) -> tuple[float, float, float]:
     """Mean and its t interval at level 1 - alpha."""
+    row_K = np.asarray(row_K, dtype=np.float64)
     mean = float(np.mean(row_K))
     half = float(stats.t.ppf(1 - alpha / 2, len(row_K) - 1)) * _standard_error(row_K)
     return mean, mean - half, mean + half

@@ -24,7 +24,9 @@ class Processes(Executor):
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        method = (
+            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        )
         context = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(["hourglass.trials"])

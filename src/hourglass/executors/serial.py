@@ -10,7 +10,7 @@ from hourglass.executors import Executor
 class Serial(Executor):
     """The in-process twin of the other executors: breakpoints and profilers work."""
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1) -> None:  # noqa: ARG002  the contract's argument
         super().__init__(1)
         self._queue: dict[Future[Any], tuple[Callable[[Any], Any], Any]] = {}
 

@@ -109,21 +109,20 @@ def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
     rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
     numbers = evaluation.summary(decision, scores, base, bundles, seed)
     facts = {"rows_test": len(test_NF), "verdict": summary_sentence(decision)}
-    return Findings(
-        schema, decision, bundles, scores, base, seed, rows, {**numbers, **facts}
-    )
+    return Findings(schema, decision, bundles, scores, base, seed, rows, {**numbers, **facts})
 
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
     fits = pd.read_csv(existing(paths.train("fits.csv"), "train"), keep_default_na=False)
     values: dict[str, dict[int, float]] = {}
-    for loss, own in fits.groupby("loss", sort=False):
+    for loss in dict.fromkeys(map(str, fits["loss"])):
+        own = fits[fits["loss"] == loss]
         if (own["failure"] != "").any():
             log.warning("%s is left out: a fit failed (%s)", loss, max(own["failure"]))
             continue
         records = own.to_dict("records")
-        values[str(loss)] = {
+        values[loss] = {
             int(r["seed"]): trials.objective(
                 objective, {k: float(v) for k, v in r.items() if k not in NOT_METRICS}
             )

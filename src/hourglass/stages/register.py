@@ -1,4 +1,4 @@
-"""Registers the selected model so that it takes raw rows, and names it champion: `hourglass register`."""
+"""Registers the selected model, raw rows in, and names it champion: `hourglass register`."""
 
 import contextlib
 import io
@@ -90,7 +90,7 @@ def _register(
     client = tracker.client
     with contextlib.suppress(mlflow.exceptions.MlflowException):  # it exists already
         client.create_registered_model(params.register_.name, description=DESCRIPTION)
-    version = client.create_model_version(
+    return client.create_model_version(
         params.register_.name,
         source=info.model_uri,
         run_id=run.id,
@@ -98,11 +98,10 @@ def _register(
         tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
         description=_description(report),
     )
-    return version
 
 
-DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on these data. Raw rows
-in; reconstructions in original units and each row's code length in bits out."""
+DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on these data.
+Raw rows in; reconstructions in original units and each row's code length in bits out."""
 
 
 def _description(report: dict[str, Any]) -> str:
@@ -114,9 +113,7 @@ def _description(report: dict[str, Any]) -> str:
     )
 
 
-def _run(
-    tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_digest: str
-) -> Run:
+def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_digest: str) -> Run:
     """The run that the model version points back to."""
     tags = {
         "hourglass.stage": "register",

@@ -92,9 +92,7 @@ def _studies(
     return names, studies
 
 
-def _spec(
-    params: Params, paths: Paths, candidate: Candidate, hyper: Mapping[str, float]
-) -> Spec:
+def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Mapping[str, float]) -> Spec:
     settings = params.search
     return Spec(
         root=paths.root.resolve(),
@@ -109,17 +107,11 @@ def _spec(
     )
 
 
-def _parent(
-    tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths
-) -> Run:
+def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths) -> Run:
     tags = {"hourglass.stage": "search", **provenance.revision_tags(paths.root)}
     parent = tracker.run(key, f"search · {schema.source}", tags)
-    flat = {
-        f"{section}.{name}": value
-        for section in ("model", "search")
-        for name, value in getattr(params, section).model_dump().items()
-    }
-    parent.params(flat)
+    sections = {"model": params.model, "search": params.search}
+    parent.params({f"{s}.{k}": v for s, m in sections.items() for k, v in m.model_dump().items()})
     parent.data(data_sets(schema, paths, ("train", "val")))
     parent.note(NOTE.format(source=schema.source, **params.search.model_dump()))
     return parent

@@ -103,7 +103,7 @@ def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> N
         points += [{**head, **point} for point in result.curve]
     failed = {f["loss"] for f in fits if f["failure"]}
     if all(f["loss"] in failed for f in fits):
-        causes = dict.fromkeys(f"{s.loss}: {r.failure}" for s, r in zip(specs, results, strict=True))
+        causes = dict.fromkeys(f"{f['loss']}: {f['failure']}" for f in fits)
         raise TrainingError("no loss came through on every seed:\n  " + "\n  ".join(causes))
     write_csv(paths.train("fits.csv"), fits, list(dict.fromkeys(k for f in fits for k in f)))
     columns = ["loss", "scaler", "seed", "epoch", "train_loss", "val_loss", "val_gauss_bits"]
