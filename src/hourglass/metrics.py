@@ -1,0 +1,73 @@
+"""Plain errors of a reconstruction in original units, recorded beside the ruler; none ranks losses.
+
+Shapes: N rows, D columns.
+"""
+
+import numpy as np
+
+from hourglass.errors import DataError, TrainingError
+from hourglass.schema import Array
+
+
+def measure(target_ND: Array, reconstruction_ND: Array, scale_D: Array) -> dict[str, float]:
+    """Errors over all observed values; those that are NaN in the target are left out.
+
+    Args:
+        target_ND: Observed values in original units.
+        reconstruction_ND: Their reconstructions.
+        scale_D: Standard deviation of each column over the training rows; a column where it is 0
+            counts undivided in nrmse and nmae.
+
+    Returns:
+        rmse, mae, median_ae, max_error: of the residuals, all columns pooled, so that columns in
+            small units hardly count where units differ.
+        bias: mean of reconstruction minus target.
+        nrmse, nmae: rmse and mae after each residual was divided by its column's scale.
+        r2: 1 - SSE / SST, both pooled over columns, SST about each column's mean in the target;
+            where the target is constant 1 for a perfect reconstruction and else 0.
+
+    Raises:
+        DataError: nothing was observed.
+        TrainingError: a reconstruction of an observed value is not finite.
+        ValueError: shapes differ.
+    """
+    target, reconstruction = np.asarray(target_ND, float), np.asarray(reconstruction_ND, float)
+    scale = np.asarray(scale_D, float)
+    if target.ndim != 2 or target.shape != reconstruction.shape or scale.shape != target.shape[1:]:
+        raise ValueError(
+            f"target {target.shape} and reconstruction {reconstruction.shape} must both be (rows, "
+            f"columns), the scale {scale.shape} one number a column"
+        )
+    seen = ~np.isnan(target)
+    if not seen.any():
+        raise DataError(f"no value was observed in {target.shape} rows and columns: use other rows")
+    error_ND = np.where(seen, reconstruction - target, 0.0)
+    for row, column in np.argwhere(~np.isfinite(error_ND))[:1]:
+        raise TrainingError(
+            f"reconstruction {reconstruction[row, column]} of {target[row, column]} in row {row}, "
+            f"column {column}: both must be finite; if the fit diverged, lower its learning rate"
+        )
+    error = error_ND[seen]
+    normed = (error_ND / np.where(scale > 0, scale, 1.0))[seen]
+    return {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
+        "nrmse": float(np.sqrt(np.mean(normed**2))),
+        "nmae": float(np.mean(np.abs(normed))),
+        "median_ae": float(np.median(np.abs(error))),
+        "max_error": float(np.max(np.abs(error))),
+        "r2": _pooled_r2(target, error, seen),
+        "bias": float(np.mean(error)),
+    }
+
+
+def _pooled_r2(target_ND: Array, error: Array, seen_ND: np.ndarray) -> float:
+    observed = np.where(seen_ND, target_ND, 0.0)
+    mean_D = observed.sum(axis=0) / np.maximum(seen_ND.sum(axis=0), 1)
+    top_D = np.where(seen_ND, target_ND, -np.inf).max(axis=0)
+    varies_D = top_D > np.where(seen_ND, target_ND, np.inf).min(axis=0)  # exact, unlike SST > 0
+    sst = float(np.sum(np.where(seen_ND & varies_D, target_ND - mean_D, 0.0) ** 2))
+    sse = float(np.sum(error**2))
+    if sst == 0:
+        return 1.0 if sse == 0 else 0.0
+    return 1 - sse / sst
