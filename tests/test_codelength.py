@@ -359,6 +359,14 @@ def test_a_reconstruction_on_a_wall_costs_finite_bits_without_a_resolution():
         assert np.all(np.isfinite(bits(lengths, one(x), one(np.rint(x)))))
 
 
+@pytest.mark.parametrize("family", BOXED)
+def test_a_resolution_finer_than_floats_can_tell_stays_finite(family):
+    x, described = one([-1e3, 1e-8, 0.5, 1e9, 3.0]), column(resolution=1e-12, low=-1e3, high=1e9)
+    lengths = cross_fitted_bits(x, x[::-1], [described], [family])
+    assert np.all(np.isfinite(lengths))
+    assert np.all(lengths >= 0)
+
+
 def test_json_keeps_every_bit():
     x, m, described = mixed(70, np.random.default_rng(SEED))
     calibration = fit(x, m, described)

@@ -72,7 +72,7 @@ def test_r2_of_a_constant_table_is_one_if_perfect_and_else_zero(value):
 
 def test_a_column_without_spread_counts_undivided():
     target = np.array([[1.0, 0.0], [1.0, 2.0]])
-    found = measure(target, target + [3.0, 0.0], np.array([0.0, 1.0]))
+    found = measure(target, target + np.array([3.0, 0.0]), np.array([0.0, 1.0]))
     assert found["nmae"] == pytest.approx(1.5)
 
 
