@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from hourglass.schema import Array
 
@@ -99,7 +99,7 @@ def judge(
     difference_LK = table_LK - table_LK[0]
     difference_LK[np.abs(difference_LK) <= ROUNDING * np.max(np.abs(table_LK))] = 0.0
     t_L = np.array([_t_statistic(row) for row in difference_LK])
-    p_L = 2 * stats.t.sf(t_L, seeds - 1)
+    p_L = 2 * special.stdtr(seeds - 1, -t_L)
     p_holm_L = _step_down(t_L, p_L, seeds)
     standings = []
     for i, name in enumerate(order):
@@ -185,7 +185,7 @@ def _t_statistic(row_K: Array) -> float:
 def _interval(row_K: Array, alpha: float) -> tuple[float, float, float]:
     """Mean and its t interval at level 1 - alpha."""
     mean = float(np.mean(row_K))
-    half = float(stats.t.ppf(1 - alpha / 2, len(row_K) - 1)) * _standard_error(row_K)
+    half = float(special.stdtrit(len(row_K) - 1, 1 - alpha / 2)) * _standard_error(row_K)
     return mean, mean - half, mean + half
 
 
@@ -229,9 +229,9 @@ def _detectable(difference_LK: Array, alpha: float, margin: float) -> float:
     """
     losses, seeds = len(difference_LK) + 1, difference_LK.shape[1]
     error = float(np.median([_standard_error(row) for row in difference_LK]))
-    beyond = float(stats.t.ppf(POWER, seeds - 1)) * error
+    beyond = float(special.stdtrit(seeds - 1, POWER)) * error
     if losses == 2:
-        critical = float(stats.t.ppf(1 - alpha / 2, seeds - 1))
+        critical = float(special.stdtrit(seeds - 1, 1 - alpha / 2))
     else:
         critical = float(np.quantile(_largest_t(losses, seeds), 1 - alpha))
     return max(critical * error, margin) + beyond

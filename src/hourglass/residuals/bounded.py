@@ -131,7 +131,7 @@ def _log_tilted_bin(eta_ND: Array, start_ND: Array, end_ND: Array) -> Array:
     flat = eta > -NEARLY_FLAT
     steep = np.where(flat, -1.0, eta)
     share = np.log(np.expm1(steep * width) / np.expm1(steep))
-    return eta * start + np.where(flat, np.log(width) + eta * (width - 1) / 2, share)
+    return np.asarray(eta * start + np.where(flat, np.log(width) + eta * (width - 1) / 2, share))
 
 
 def _tilted_mean(eta: Array) -> tuple[Array, Array]:
