@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from hourglass.schema import Array
 
 DRAWS = 40_000  # of the null: an adjusted p of 0.05 is known to 0.001
 POWER = 0.8
+ROUNDING = 1e-12  # relative: differences below are arithmetic, not evidence
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ def judge(
     order = sorted(values, key=lambda n: (float(np.mean(values[n])), ranks[n], n))
     table_LK = np.array([values[name] for name in order], dtype=np.float64)
     difference_LK = table_LK - table_LK[0]
+    difference_LK[np.abs(difference_LK) <= ROUNDING * np.max(np.abs(table_LK))] = 0.0
     t_L = np.array([_t_statistic(row) for row in difference_LK])
-    p_L = 2 * stats.t.sf(t_L, seeds - 1)
+    p_L = 2 * special.stdtr(seeds - 1, -t_L)
     p_holm_L = _step_down(t_L, p_L, seeds)
     standings = []
     for i, name in enumerate(order):
         worse = p_holm_L[i] < alpha and float(np.mean(difference_LK[i])) > margin
-        own, paired = interval(table_LK[i], alpha), interval(difference_LK[i], alpha)
+        own, paired = _interval(table_LK[i], alpha), _interval(difference_LK[i], alpha)
         verdict = "best" if i == 0 else "worse" if worse else "tied"
         standings.append(Standing(name, *own, *paired, float(p_L[i]), float(p_holm_L[i]), verdict))
     equals = [s.loss for s in standings if s.verdict != "worse"]
@@ -167,7 +169,7 @@ def _known(ranks: Mapping[str, int]) -> str:
 
 def _standard_error(row_K: Array) -> float:
     """Of the mean; exactly 0 where the values differ by no more than rounding."""
-    if np.ptp(row_K) <= 1e-12 * np.max(np.abs(row_K)):
+    if np.ptp(row_K) <= ROUNDING * np.max(np.abs(row_K)):
         return 0.0
     return float(np.std(row_K, ddof=1) / np.sqrt(len(row_K)))
 
@@ -180,11 +182,10 @@ def _t_statistic(row_K: Array) -> float:
     return mean / error
 
 
-def interval(row_K: Array | Sequence[float], alpha: float) -> tuple[float, float, float]:
+def _interval(row_K: Array, alpha: float) -> tuple[float, float, float]:
     """Mean and its t interval at level 1 - alpha."""
-    row_K = np.asarray(row_K, dtype=np.float64)
     mean = float(np.mean(row_K))
-    half = float(stats.t.ppf(1 - alpha / 2, len(row_K) - 1)) * _standard_error(row_K)
+    half = float(special.stdtrit(len(row_K) - 1, 1 - alpha / 2)) * _standard_error(row_K)
     return mean, mean - half, mean + half
 
 
@@ -228,9 +229,9 @@ def _detectable(difference_LK: Array, alpha: float, margin: float) -> float:
     """
     losses, seeds = len(difference_LK) + 1, difference_LK.shape[1]
     error = float(np.median([_standard_error(row) for row in difference_LK]))
-    beyond = float(stats.t.ppf(POWER, seeds - 1)) * error
+    beyond = float(special.stdtrit(seeds - 1, POWER)) * error
     if losses == 2:
-        critical = float(stats.t.ppf(1 - alpha / 2, seeds - 1))
+        critical = float(special.stdtrit(seeds - 1, 1 - alpha / 2))
     else:
         critical = float(np.quantile(_largest_t(losses, seeds), 1 - alpha))
     return max(critical * error, margin) + beyond

@@ -14,6 +14,7 @@ NEAR_WALL = (
 )
 ON_WALL = 1e-6  # unit interval: values without a resolution are kept this far inside
 CONCENTRATIONS = (1e-2, 1e6)  # beyond, gammaln loses digits and a Gauss is as good
+HAIR = 1e-12  # unit interval: the narrowest bin that floats near 1 can tell
 NEARLY_FLAT = 1e-5  # natural parameter below which the continuous Bernoulli is expanded
 
 
@@ -54,7 +55,7 @@ class Beta(Family):
         """See `Family`; with a resolution, end bins weigh with their mass, w^a / (a B(a, b))."""
         m, width = _unit_mean(block), _unit_width(block)
         u = _unit(block.x_ND, block)
-        inside = np.where(block.step_D > 0, width / 2, ON_WALL)
+        inside = np.where(block.step_D > 0, np.maximum(width / 2, HAIR), ON_WALL)
         u = np.clip(u, inside, 1 - inside)
         at_ends = block.lattice & (block.at_low | block.at_high)
         log_low = np.log(np.where(block.lattice & block.at_low, 2 * u, u))
@@ -126,11 +127,11 @@ class ContinuousBernoulli(Family):
 def _log_tilted_bin(eta_ND: Array, start_ND: Array, end_ND: Array) -> Array:
     """Natural log of the mass of exp(eta u), normalised on [0, 1], between two points."""
     start = np.where(eta_ND > 0, 1 - end_ND, start_ND)
-    width, eta = end_ND - start_ND, -np.abs(eta_ND)
+    width, eta = np.maximum(end_ND - start_ND, TINY), -np.abs(eta_ND)
     flat = eta > -NEARLY_FLAT
     steep = np.where(flat, -1.0, eta)
     share = np.log(np.expm1(steep * width) / np.expm1(steep))
-    return eta * start + np.where(flat, np.log(width) + eta * (width - 1) / 2, share)
+    return np.asarray(eta * start + np.where(flat, np.log(width) + eta * (width - 1) / 2, share))
 
 
 def _tilted_mean(eta: Array) -> tuple[Array, Array]:

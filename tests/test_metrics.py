@@ -1,0 +1,93 @@
+"""Laws of the plain errors that are recorded beside the ruler."""
+
+import numpy as np
+import pytest
+
+from hourglass.errors import DataError, TrainingError
+from hourglass.metrics import measure
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(5)
+    target = rng.normal(size=(40, 3)) * [1, 10, 0.1] + [0, 5, -2]
+    return target, target + rng.normal(size=target.shape), target.std(axis=0)
+
+
+def test_errors_are_those_of_their_names():
+    target, reconstruction = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[1.0, 1.0], [2.0, 0.0]])
+    found = measure(target, reconstruction, np.array([1.0, 2.0]))
+    assert found == pytest.approx(
+        {
+            "rmse": np.sqrt(10 / 4),
+            "mae": 1.0,
+            "nrmse": np.sqrt((1 + 9 / 4) / 4),
+            "nmae": (1 + 3 / 2) / 4,
+            "median_ae": 0.5,
+            "max_error": 3.0,
+            "r2": 1 - 10 / 4,
+            "bias": -0.5,
+        }
+    )
+
+
+def test_a_change_of_units_leaves_normalised_errors_as_they_are(table):
+    target, reconstruction, scale = table
+    units = np.array([100.0, 1e-3, 7.0])
+    before = measure(target, reconstruction, scale)
+    after = measure(target * units, reconstruction * units, scale * units)
+    assert after["nrmse"] == pytest.approx(before["nrmse"], rel=1e-12)
+    assert after["nmae"] == pytest.approx(before["nmae"], rel=1e-12)
+    assert after["rmse"] != pytest.approx(before["rmse"], rel=1e-2)
+
+
+def test_column_means_explain_nothing(table):
+    target, _, scale = table
+    means = np.broadcast_to(target.mean(axis=0), target.shape)
+    found = measure(target, means, scale)
+    assert found["r2"] == pytest.approx(0, abs=1e-12)
+    assert found["bias"] == pytest.approx(0, abs=1e-12)
+    assert found["nrmse"] == pytest.approx(1, rel=1e-12)
+
+
+def test_unobserved_values_change_nothing(table):
+    target, reconstruction, scale = table
+    extra = np.vstack([target, np.full((5, 3), np.nan)])
+    shown = np.vstack([reconstruction, np.full((5, 3), 1e9)])
+    assert measure(extra, shown, scale) == measure(target, reconstruction, scale)
+
+
+def test_order_of_rows_is_irrelevant(table):
+    target, reconstruction, scale = table
+    turned = measure(target[::-1], reconstruction[::-1], scale)
+    assert turned == pytest.approx(measure(target, reconstruction, scale), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
+def test_r2_of_a_constant_table_is_one_if_perfect_and_else_zero(value):
+    target = np.full((7, 2), value)
+    assert measure(target, target, np.zeros(2))["r2"] == 1.0
+    assert measure(target, target + 0.5, np.zeros(2))["r2"] == 0.0
+
+
+def test_a_column_without_spread_counts_undivided():
+    target = np.array([[1.0, 0.0], [1.0, 2.0]])
+    found = measure(target, target + np.array([3.0, 0.0]), np.array([0.0, 1.0]))
+    assert found["nmae"] == pytest.approx(1.5)
+
+
+def test_a_reconstruction_that_is_not_finite_is_named(table):
+    target, reconstruction, scale = table
+    reconstruction[3, 1] = np.nan
+    with pytest.raises(TrainingError, match=r"reconstruction nan of .* in row 3, column 1: both"):
+        measure(target, reconstruction, scale)
+
+
+def test_nothing_observed_is_refused():
+    with pytest.raises(DataError, match=r"no value was observed in \(2, 3\) rows and columns"):
+        measure(np.full((2, 3), np.nan), np.zeros((2, 3)), np.ones(3))
+
+
+def test_unequal_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"target \(2, 3\) and reconstruction \(2, 2\)"):
+        measure(np.zeros((2, 3)), np.zeros((2, 2)), np.ones(3))
