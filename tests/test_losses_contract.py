@@ -260,8 +260,8 @@ def test_each_feature_learns_the_scale_of_its_own_noise(name):
     noise_F = torch.tensor([0.05, 0.2, 1.0, 3.0], dtype=torch.float64)
     target_BF = noise_F * torch.randn(4000, F, dtype=torch.float64)
     loss = fresh(name)
-    optimizer = torch.optim.Adam(loss.parameters(), lr=0.05)
-    for _ in range(300):
+    optimizer = torch.optim.Adam(loss.parameters(), lr=0.05, betas=(0.9, 0.99))
+    for _ in range(400):
         optimizer.zero_grad()
         loss(torch.zeros_like(target_BF), target_BF).mean().backward()
         optimizer.step()

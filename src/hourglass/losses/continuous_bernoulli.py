@@ -13,7 +13,7 @@ NEAR_ZERO = 0.1
 def log_partition(raw: Tensor) -> Tensor:
     """K(raw) = log of the integral of exp(raw x) over x in [0, 1] = log((e^raw - 1)/raw).
 
-    In the terms of the paper (equation 5 with lambda = sigmoid(raw)): K = softplus(raw) - log C,
+    In the terms of the paper (lambda = sigmoid(raw), its normaliser C): K = softplus(raw) - log C,
     log C = log a - log tanh(a/2), a = |raw|. This form keeps its digits for large a.
     """
     near = raw.abs() < NEAR_ZERO
