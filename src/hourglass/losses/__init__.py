@@ -42,6 +42,8 @@ class Range:
     log: bool = True
 
 
+# The losses' learning rates are for Adam with a cosine decay to 0. Of dense networks with 30 to 60
+# features, 1000 rows and 60 epochs, most did best between 1e-2 and 3e-2, and many broke at 1e-1.
 def ranges(*, learning_rate: Range, **own: Range) -> Mapping[str, Range]:
     """A search space that can't be changed: the learning rate, then the loss's own."""
     return MappingProxyType({"learning_rate": learning_rate, **own})

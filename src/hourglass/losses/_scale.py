@@ -5,15 +5,11 @@ from torch import Tensor, nn
 
 from hourglass.losses import TINY, Context
 
-# The scale moves this many times as fast as a weight under Adam, whose steps have the size of the
-# learning rate: from one common start, the noise of columns may lie a factor of ten off.
-PACE = 5.0
-
 
 class LearnedScale(nn.Module):
     """Gives log s of each feature, shape (F,), with s never below the feature's resolution.
 
-    s^2 = exp(2 PACE theta) + floor^2. The floor is smooth, so that the gradient lives on both
+    s^2 = exp(2 theta) + floor^2. The floor is smooth, so that the gradient lives on both
     sides of it; without a floor the likelihood of a constant feature runs to infinity.
 
     Args:
@@ -26,10 +22,10 @@ class LearnedScale(nn.Module):
         floor_F = floor_F.expand(context.features).clamp_min(TINY)
         free_F = (context.scale**2 - floor_F**2).clamp_min(0.0).sqrt()
         start_F = torch.maximum(free_F, floor_F).log()
-        self.theta_F = nn.Parameter(start_F / PACE)
+        self.theta_F = nn.Parameter(start_F)
         self.log_floor_F: Tensor
         self.register_buffer("log_floor_F", floor_F.log())
 
     def forward(self) -> Tensor:
         """Log s of each feature, (F,)."""
-        return 0.5 * torch.logaddexp(2 * PACE * self.theta_F, 2 * self.log_floor_F)
+        return 0.5 * torch.logaddexp(2 * self.theta_F, 2 * self.log_floor_F)

@@ -15,7 +15,7 @@ class BinaryCrossEntropy(Loss):
 
     domain = Domain.UNIT
     scalers = ("unit",)
-    space = ranges(learning_rate=Range(3e-4, 3e-2, 3e-3))
+    space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2))
     rank = 1
     assumes = "Bernoulli data: yes or no, or the probability of yes"
 
@@ -24,7 +24,7 @@ class BinaryCrossEntropy(Loss):
         return raw_BF.sigmoid()
 
     def elementwise(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
-        """Negative log-likelihood in nats, the form of torch that cancels nothing."""
+        """Negative log-likelihood in nats."""
         return binary_cross_entropy_with_logits(raw_BF, target_BF, reduction="none")
 
 

@@ -22,7 +22,7 @@ class Huber(Loss):
 
     domain = Domain.REAL
     scalers = ("standard", "unit", "robust")
-    space = ranges(learning_rate=Range(3e-4, 3e-2, 3e-3), delta=Range(0.1, 3.0, 1.0))
+    space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2), delta=Range(0.1, 3.0, 1.0))
     rank = 3
     assumes = "Gaussian noise with Laplace tails: a few outliers"
 

@@ -10,8 +10,7 @@ class MeanAbsoluteError(Loss):
 
     domain = Domain.REAL
     scalers = ("standard", "unit", "robust")
-    # A lower top than MSE's: the gradient of |r| does not fade as the residual does.
-    space = ranges(learning_rate=Range(3e-4, 2e-2, 3e-3))
+    space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2))
     rank = 2
     assumes = "Laplace noise, the same in all features"
 

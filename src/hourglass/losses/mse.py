@@ -10,7 +10,7 @@ class MeanSquaredError(Loss):
 
     domain = Domain.REAL
     scalers = ("standard", "unit", "robust")
-    space = ranges(learning_rate=Range(3e-4, 3e-2, 3e-3))
+    space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2))
     rank = 0
     assumes = "Gaussian noise, the same in all features"
 

@@ -22,7 +22,7 @@ class StudentT(Loss):
     domain = Domain.REAL
     scalers = ("standard", "robust", "unit")
     # As gaussian_nll: a lower top, since s may become small.
-    space = ranges(learning_rate=Range(3e-4, 1e-2, 3e-3))
+    space = ranges(learning_rate=Range(1e-3, 3e-2, 1e-2))
     rank = 6
     assumes = "heavy-tailed (Student-t) noise, of its own size in each feature"
 

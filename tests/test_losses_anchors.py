@@ -1,0 +1,296 @@
+"""What theory says of each loss, as identities: the losses are what their names promise."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from hourglass.losses import Context, Loss, build
+from hourglass.losses.continuous_bernoulli import log_partition, mean
+from hourglass.models import Architecture
+from hourglass.models import build as build_model
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_a_fixed_seed():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def loss_of(name: str, features: int, residual_scale: float = 1.0, **own: float) -> Loss:
+    context = Context(features, torch.zeros(features), residual_scale, 1e12)
+    return build(name, context, own).double()
+
+
+def slope(loss: Loss, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
+    """Derivative of the sum of all elements in each raw value."""
+    leaf = raw_BF.clone().requires_grad_()
+    return torch.autograd.grad(loss.elementwise(leaf, target_BF).sum(), leaf)[0]
+
+
+def best_constant(loss: Loss, target_BF: Tensor, offset_BF: Tensor | float = 0.0) -> Tensor:
+    """The best output bias beside `offset_BF`, (F,), by bisection on the loss's own gradient."""
+    low_F = torch.full(target_BF.shape[1:], -200.0, dtype=torch.float64)
+    high_F = -low_F
+    for _ in range(60):
+        middle_F = (low_F + high_F) / 2
+        raw_BF = middle_F.expand_as(target_BF) + offset_BF
+        rises_F = slope(loss, raw_BF, target_BF).sum(dim=0) > 0
+        low_F = torch.where(rises_F, low_F, middle_F)
+        high_F = torch.where(rises_F, middle_F, high_F)
+    return (low_F + high_F) / 2
+
+
+# --- linear autoencoders and PCA
+
+
+def linear_autoencoder(loss: Loss, x_NF: Tensor, latent: int, steps: int) -> tuple[float, Tensor]:
+    """Trains on all rows at once; returns the last loss and the decoder's orthonormal basis."""
+    architecture = Architecture(x_NF.shape[1], latent, (), "silu", None)
+    model = build_model("dense", architecture).double()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        final = loss(model(x_NF), x_NF).mean()
+        final.backward()
+        optimizer.step()
+        schedule.step()
+    return final.item(), torch.linalg.qr(model.decoder[0].weight.detach())[0]
+
+
+def angle(a_FL: Tensor, b_FL: Tensor) -> float:
+    """Largest angle between two subspaces, radians; from its sine, exact for small angles."""
+    residual = a_FL - b_FL @ (b_FL.T @ a_FL)
+    return math.asin(min(1.0, torch.linalg.matrix_norm(residual, 2).item()))
+
+
+def test_linear_autoencoder_with_mse_is_pca():
+    scales_F = torch.tensor([2.0, 1.5, 1.1, 0.5, 0.4, 0.3, 0.3, 0.2], dtype=torch.float64)
+    rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0]
+    x_NF = (torch.randn(300, 8, dtype=torch.float64) * scales_F) @ rotation + 0.3
+    centred = x_NF - x_NF.mean(dim=0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(x_NF))
+    final, basis_FL = linear_autoencoder(loss_of("mse", 8), x_NF, latent=3, steps=1500)
+    assert final == pytest.approx(values[:5].sum().item() / 8, rel=1e-4)
+    assert angle(basis_FL, vectors[:, -3:]) < 2e-3
+
+
+def test_linear_autoencoder_with_mae_or_huber_withstands_row_outliers_that_turn_mse():
+    basis_FL = torch.linalg.qr(torch.randn(10, 2, dtype=torch.float64))[0]
+    noise_NF = 0.1 * torch.randn(300, 10, dtype=torch.float64)
+    x_NF = torch.randn(300, 2, dtype=torch.float64) @ basis_FL.T + noise_NF
+    x_NF[:15] += 3 * torch.randn(15, 10, dtype=torch.float64)
+    found = {}
+    for name, own in {"mse": {}, "mae": {}, "huber": {"delta": 1.0}}.items():
+        loss = loss_of(name, 10, residual_scale=0.1, **own)
+        found[name] = angle(linear_autoencoder(loss, x_NF, latent=2, steps=800)[1], basis_FL)
+    # over ten seeds: mse 0.35 to 0.82, mae 0.02 to 0.05, huber 0.01 to 0.04
+    assert found["mse"] > 0.3
+    assert found["mae"] < 0.06
+    assert found["huber"] < 0.06
+
+
+# --- binary cross-entropy and continuous Bernoulli
+
+
+def entropy(p: Tensor) -> Tensor:
+    return -torch.xlogy(p, p) - torch.xlogy(1 - p, 1 - p)
+
+
+def test_bce_at_the_target_is_the_entropy_and_its_excess_is_the_divergence():
+    loss = loss_of("bce", 1)
+    x_BF = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)[:, None]
+    floor_BF = loss.elementwise(x_BF.logit(), x_BF)
+    torch.testing.assert_close(floor_BF, entropy(x_BF), rtol=1e-13, atol=1e-15)
+    for offset in (-3.0, -0.1, 0.1, 3.0):
+        raw_BF = x_BF.logit() + offset
+        m_BF = raw_BF.sigmoid()
+        kl_BF = x_BF * (x_BF / m_BF).log() + (1 - x_BF) * ((1 - x_BF) / (1 - m_BF)).log()
+        excess_BF = loss.elementwise(raw_BF, x_BF) - floor_BF
+        torch.testing.assert_close(excess_BF, kl_BF, rtol=1e-11, atol=1e-14)
+
+
+def test_continuous_bernoulli_is_smallest_where_its_mean_is_the_target_not_at_the_logit():
+    loss = loss_of("continuous_bernoulli", 1)
+    raw_BF = torch.linspace(-30, 30, 601, dtype=torch.float64)[:, None]
+    at_mean = slope(loss, raw_BF, loss.reconstruct(raw_BF))
+    torch.testing.assert_close(at_mean, torch.zeros_like(at_mean), rtol=0, atol=1e-11)
+    x_BF = torch.tensor([[0.1], [0.3], [0.8]], dtype=torch.float64)
+    best_BF = torch.stack([best_constant(loss, x[None]) for x in x_BF])
+    torch.testing.assert_close(loss.reconstruct(best_BF), x_BF, rtol=0, atol=1e-12)
+    assert ((best_BF.sigmoid() - x_BF).abs() > 0.05).all()
+    better = loss.elementwise(best_BF, x_BF) < loss.elementwise(x_BF.logit(), x_BF)
+    assert better.all()
+
+
+@pytest.mark.parametrize(
+    "raw", [-40.0, -3.0, -0.1001, -0.0999, 0.0, 1e-5, 0.0999, 0.1001, 2.0, 40.0]
+)
+def test_continuous_bernoulli_is_a_density_with_the_mean_it_reports(raw):
+    # Simpson's rule; its error is far below the tolerance for this many points.
+    x = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    weights = torch.full_like(x, 2.0)
+    weights[1::2] = 4.0
+    weights[[0, -1]] = 1.0
+    raw_of_x = torch.full_like(x, raw)
+    loss = loss_of("continuous_bernoulli", 1)
+    mass = weights / 60_000 * (-loss.elementwise(raw_of_x[:, None], x[:, None])[:, 0]).exp()
+    assert mass.sum().item() == pytest.approx(1, abs=1e-11)
+    assert (mass * x).sum().item() == pytest.approx(mean(raw_of_x[0]).item(), abs=1e-11)
+
+
+def test_continuous_bernoulli_is_bce_less_the_papers_log_normaliser():
+    raw = torch.cat([-(grid := torch.logspace(-3, 2, 300, dtype=torch.float64)), grid])
+    size = raw.abs()
+    log_c = size.log() - (size / 2).tanh().log()
+    torch.testing.assert_close(
+        log_partition(raw), torch.nn.functional.softplus(raw) - log_c, rtol=1e-9, atol=1e-12
+    )
+
+
+# --- the family of robust losses
+
+
+@pytest.fixture
+def residuals() -> tuple[Tensor, Tensor]:
+    raw_BF = torch.randn(50, 3, dtype=torch.float64)
+    return raw_BF, raw_BF + 3 * torch.randn(50, 3, dtype=torch.float64)
+
+
+def test_gaussian_nll_with_a_fixed_scale_has_the_gradient_of_scaled_mse(residuals):
+    for s in (0.2, 1.0, 3.0):
+        loss = loss_of("gaussian_nll", 3, residual_scale=s)
+        expected = slope(loss_of("mse", 3), *residuals) / (2 * loss.scale.square())
+        torch.testing.assert_close(slope(loss, *residuals), expected, rtol=1e-14, atol=0)
+
+
+def test_gaussian_nll_is_the_negative_log_density(residuals):
+    raw_BF, target_BF = residuals
+    loss = loss_of("gaussian_nll", 3, residual_scale=0.7)
+    density = torch.distributions.Normal(raw_BF, loss.scale)
+    torch.testing.assert_close(loss.elementwise(raw_BF, target_BF), -density.log_prob(target_BF))
+
+
+def test_student_t_is_the_negative_log_density(residuals):
+    raw_BF, target_BF = residuals
+    loss = loss_of("student_t", 3, residual_scale=0.7)
+    density = torch.distributions.StudentT(loss.nu, raw_BF, loss.scale)
+    torch.testing.assert_close(loss.elementwise(raw_BF, target_BF), -density.log_prob(target_BF))
+    assert loss.nu.item() == pytest.approx(5, rel=1e-6)
+
+
+def test_student_t_with_many_degrees_of_freedom_is_gaussian_nll(residuals):
+    student = loss_of("student_t", 3, residual_scale=0.7)
+    torch.nn.init.constant_(student.raw_nu, 1e8)
+    gauss = loss_of("gaussian_nll", 3, residual_scale=0.7)
+    torch.testing.assert_close(
+        student.elementwise(*residuals), gauss.elementwise(*residuals), rtol=1e-5, atol=1e-6
+    )
+    torch.testing.assert_close(
+        slope(student, *residuals), slope(gauss, *residuals), rtol=1e-5, atol=0
+    )
+
+
+def test_student_t_gives_far_values_next_to_no_weight():
+    loss = loss_of("student_t", 1)
+    near, far = (
+        slope(loss, torch.zeros(1, 1).double(), torch.full((1, 1), r).double()) for r in (1.0, 1e4)
+    )
+    assert abs(far.item()) < 1e-3 * abs(near.item())
+
+
+WIDTH_OF = {"huber": "delta", "log_cosh": "scale"}
+
+
+@pytest.mark.parametrize(("name", "key"), WIDTH_OF.items())
+def test_a_narrow_width_is_mae_and_a_wide_one_half_of_mse(name, key, residuals):
+    narrow = loss_of(name, 3, **{key: 1e-7}).elementwise(*residuals) / 1e-7
+    torch.testing.assert_close(narrow, loss_of("mae", 3).elementwise(*residuals), rtol=0, atol=1e-6)
+    wide = loss_of(name, 3, **{key: 1e4}).elementwise(*residuals)
+    half = loss_of("mse", 3).elementwise(*residuals) / 2
+    # log-cosh is a difference of terms of order 1 in units of the squared width
+    torch.testing.assert_close(wide, half, rtol=1e-6, atol=1e-7 if name == "log_cosh" else 1e-14)
+
+
+@pytest.mark.parametrize("width", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize(("name", "key"), WIDTH_OF.items())
+def test_the_gradient_never_exceeds_the_width_and_comes_near_it(name, key, width, residuals):
+    loss = loss_of(name, 3, residual_scale=0.5, **{key: width})
+    raw_BF, target_BF = residuals
+    size_BF = slope(loss, raw_BF, 10 * target_BF).abs()
+    assert loss.width == pytest.approx(width * 0.5)
+    assert size_BF.max() <= loss.width * (1 + 1e-12)
+    assert size_BF.max() > 0.99 * loss.width
+
+
+def test_huber_is_its_definition_on_both_sides_of_the_width(residuals):
+    raw_BF, target_BF = residuals
+    size_BF = (raw_BF - target_BF).abs()
+    expected = torch.where(size_BF <= 1.3, size_BF.square() / 2, 1.3 * (size_BF - 0.65))
+    assert (size_BF <= 1.3).any()
+    assert (size_BF > 1.3).any()
+    torch.testing.assert_close(
+        loss_of("huber", 3, delta=1.3).elementwise(raw_BF, target_BF), expected
+    )
+
+
+@pytest.mark.parametrize(("name", "key"), WIDTH_OF.items())
+def test_the_width_is_in_units_of_the_residual_scale(name, key, residuals):
+    unit = loss_of(name, 3, residual_scale=1.0, **{key: 0.8})
+    millimetres = loss_of(name, 3, residual_scale=1000.0, **{key: 0.8})
+    scaled = millimetres.elementwise(*(1000 * t for t in residuals)) / 1000**2
+    torch.testing.assert_close(scaled, unit.elementwise(*residuals))
+
+
+# --- bottleneck 0: the constants that a loss prefers
+
+
+@pytest.mark.parametrize("name", ["mse", "bce", "continuous_bernoulli"])
+def test_column_means_agree_at_the_optimum_over_the_output_bias(name):
+    x_BF = torch.rand(101, 5, dtype=torch.float64) ** torch.arange(1, 6)
+    loss = loss_of(name, 5)
+    offset_BF = torch.randn(101, 5, dtype=torch.float64)  # what the rest of the network says
+    bias_F = best_constant(loss, x_BF, offset_BF)
+    reconstruction_BF = loss.reconstruct(offset_BF + bias_F)
+    torch.testing.assert_close(reconstruction_BF.mean(dim=0), x_BF.mean(dim=0), rtol=0, atol=1e-8)
+
+
+def test_bottleneck_zero_gives_variance_absolute_deviation_and_entropy():
+    x_BF = torch.rand(101, 5, dtype=torch.float64) ** torch.arange(1, 6)
+    median_F, mean_F = x_BF.median(dim=0).values, x_BF.mean(dim=0)
+    expected: dict[str, tuple[Tensor, Tensor]] = {
+        "mse": (mean_F, x_BF.var(dim=0, correction=0)),
+        "mae": (median_F, (x_BF - median_F).abs().mean(dim=0)),
+        "bce": (mean_F.logit(), entropy(mean_F)),
+    }
+    for name, (raw_F, value_F) in expected.items():
+        loss = loss_of(name, 5)
+        best_F = best_constant(loss, x_BF)
+        torch.testing.assert_close(best_F, raw_F, rtol=0, atol=1e-10)
+        value = loss.elementwise(best_F.expand_as(x_BF), x_BF).mean(dim=0)
+        torch.testing.assert_close(value, value_F, rtol=0, atol=1e-10)
+
+
+def laplace(*shape: int) -> Tensor:
+    return torch.distributions.Laplace(0.0, 1.0).sample(shape).double()
+
+
+def gauss(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("noise", "ratio"), [(gauss, math.pi / 2), (laplace, 0.5)], ids=["gauss", "laplace"]
+)
+def test_variance_of_the_mae_constant_to_that_of_mse(noise: Callable[..., Tensor], ratio: float):
+    # 2000 samples of 1201 values as columns: the ratio's own standard error is about 3 %, and the
+    # median of Laplace noise still varies 5 % more than in the limit of many values
+    x_BF = noise(1201, 2000)
+    spread = {n: best_constant(loss_of(n, 2000), x_BF).var() for n in ("mae", "mse")}
+    assert (spread["mae"] / spread["mse"]).item() == pytest.approx(ratio, rel=0.1)
