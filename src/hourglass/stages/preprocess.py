@@ -123,8 +123,8 @@ def _check_missing(source: Source, layout: Layout, scan: Scan, missing: str) -> 
         raise DataError(
             f"{source.title}: {len(scan.gaps)} of {scan.rows} rows have missing values, the first "
             f"is {source.place(int(scan.gaps[0]))}; by column: {', '.join(shown)}{more}. "
-            "Fill them in, or drop these rows (params.yaml: preprocess.missing: drop_rows) or those columns "
-            "(preprocess.drop)"
+            "Fill them in, or drop these rows (params.yaml: preprocess.missing: drop_rows) or "
+            "those columns (preprocess.drop)"
         )
 
 
