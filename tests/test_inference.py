@@ -58,6 +58,14 @@ STEPS = {
         1.0,
         np.concatenate([rng().integers(0, 50, 9995), np.full(5, 1e12)]),
     ),
+    "integers with a far sentinel": (
+        1.0,
+        np.concatenate([rng().integers(0, 50, 995), np.full(5, 1e12)]),
+    ),
+    "0.01 with a few third digits that happen to be even": (
+        0.001,
+        np.concatenate([rng().normal(size=495).round(2), [0.912, 0.904, 0.306, 0.118, 0.002]]),
+    ),
     "tiny steps": (1e-12, 1e-12 * rng().integers(0, 9, 500)),
 }
 

@@ -83,6 +83,12 @@ def test_the_advice_does_not_depend_on_units():
     assert other["residuals"] == pytest.approx(advice["residuals"], rel=1e-4)
 
 
+def test_a_few_wild_rows_do_not_hide_in_the_axes_of_the_pca():
+    rows_NF = noisy(0.3 * rng().normal(size=(ROWS, 12)))
+    rows_NF[: ROWS // 50] += 100 * rng(3).normal(size=12)
+    assert advise(rows_NF)["residuals"]["outliers"] == pytest.approx(0.02, abs=0.002)
+
+
 def test_outliers_call_for_the_robust_scaler_and_normal_values_for_standard():
     rows_NF = rng().normal(size=(ROWS, 4))
     assert advise(rows_NF)["scaler"] == "standard"

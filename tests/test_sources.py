@@ -155,6 +155,15 @@ def test_a_line_break_in_quotes_does_not_end_a_row(tmp_path):
     assert [source.place(0), source.place(1)] == ["line 2", "line 4"]
 
 
+def test_line_breaks_in_quotes_do_not_matter_where_blocks_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+    note = '"' + "x\n" * 50 + '"'
+    rows = "".join(f"{i},{note}\n" for i in range(30_000))
+    (tmp_path / "t.csv").write_text("a,note\n" + rows)
+    read = values(tabular(tmp_path / "t.csv", drop=("note",)))
+    assert np.array_equal(read[:, 0], np.arange(30_000))
+
+
 def test_missing_values_are_nan_in_each_usual_spelling(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n" + "".join(f"{s},1\n" for s in ("", "NA", "NaN", "null", "None")))

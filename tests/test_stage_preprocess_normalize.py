@@ -122,6 +122,15 @@ def test_the_digest_is_of_the_values_not_of_the_format(paths, raw):
     assert schema(paths).digest != digest
 
 
+def test_minus_zero_is_zero(paths):
+    digests = set()
+    for zero in (0.0, -0.0):
+        np.save(paths.root / "raw.npy", np.where(rows() < 0, zero, rows()))
+        preprocess.run(params(path="raw.npy"), paths)
+        digests.add(schema(paths).digest)
+    assert len(digests) == 1
+
+
 def test_rows_with_missing_values_are_dropped_and_counted_when_asked(paths, raw):
     table_NF = rows()
     table_NF[3, 0] = table_NF[9, 0] = table_NF[9, 2] = np.nan
