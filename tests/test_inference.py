@@ -234,6 +234,31 @@ def test_pixels_share_kind_resolution_and_walls():
     }
 
 
+def pixels(columns=20, dark=8):
+    """Grey levels 0..16 of which some columns are seldom inked."""
+    image_NF = np.clip(rng().integers(-8, 25, (600, columns)), 0, 16)
+    image_NF[:, :dark] = np.minimum(rng(1).geometric(0.6, (600, dark)) - 1, 16)
+    return image_NF.astype(float)
+
+
+def test_columns_on_one_scale_share_its_walls_and_its_step():
+    rows_NF = pixels()
+    names = [str(i) for i in range(20)]
+    alone = infer(names[:8], rows_NF[:, :8], extent(rows_NF[:, :8]), NOTHING_KNOWN)
+    assert {c.high for c in alone} == {None}
+    together = infer(names, rows_NF, extent(rows_NF), NOTHING_KNOWN)
+    assert {(c.kind, c.resolution, c.low, c.high) for c in together} == {
+        (Kind.CONTINUOUS, 1.0, 0.0, 16.0)
+    }
+
+
+def test_one_column_beyond_the_scale_keeps_all_columns_to_themselves():
+    rows_NF = pixels()
+    rows_NF[0, 0] = 17
+    columns = infer([str(i) for i in range(20)], rows_NF, extent(rows_NF), NOTHING_KNOWN)
+    assert [c.high for c in columns] == [None] * 8 + [16.0] * 12
+
+
 def test_missing_values_are_counted_in_the_column():
     rows_NF = rng().normal(size=(50, 2))
     assert [c.missing for c in infer(["a", "b"], rows_NF, extent(rows_NF, 3), NOTHING_KNOWN)] == [
