@@ -4,6 +4,7 @@ What all rows hold is looked at only to withdraw a guess that other rows contrad
 0 and 1 whose test rows hold a 2 is not binary): a schema must be true of every row.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,14 @@ from hourglass.schema import Column, Kind
 
 Array = NDArray[np.float64]
 Walls = tuple[float | None, float | None]
+Guess = tuple[Kind, float | None, Walls]
 
 # Both ends of a bounded scale hold a point mass: so large a share of the rows, so many rows.
 WALL_SHARE, WALL_ROWS, WALL_LEVELS = 0.005, 3, 3
 # Counts: skewed to the right, more variable than Poisson, and starting near 0.
 COUNT_SKEWNESS, COUNT_LEVELS = 0.5, 4
+# So many columns with the same walls, and so large a share of all, are one scale.
+SCALE_COLUMNS, SCALE_SHARE = 8, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def infer(
         guesses = [_guess(train_SF.ravel(), extent.pooled(), 0, known)] * len(names)
     else:
         guesses = [_guess(train_SF[:, f], extent, f, known) for f in range(len(names))]
+        guesses = _on_one_scale(guesses, extent)
     columns = []
     for f, (name, guess) in enumerate(zip(names, guesses, strict=True)):
         kind, step, walls = guess
@@ -107,11 +112,31 @@ def infer(
     return tuple(columns)
 
 
-def _guess(values: Array, extent: Extent, f: int, known: Known) -> tuple[Kind, float | None, Walls]:
+def _guess(values: Array, extent: Extent, f: int, known: Known) -> Guess:
     step, _ = resolution(values)
     walls = known.bounds or _walls(values, extent, f)
     kind = known.kind or _kind(values, step, walls, extent, f)
     return kind, step, walls
+
+
+def _on_one_scale(guesses: list[Guess], extent: Extent) -> list[Guess]:
+    """Gives all columns the walls that many share, as the pixels of an array or ratings do.
+
+    A pixel that is seldom inked shows no wall of its own and passes for a count.
+    """
+    shared = Counter(walls for _, step, walls in guesses if step and None not in walls)
+    (low, high), number = shared.most_common(1)[0] if shared else ((None, None), 0)
+    beyond = (
+        low is None or high is None or (extent.low_F < low).any() or (extent.high_F > high).any()
+    )
+    if beyond or number < max(SCALE_COLUMNS, SCALE_SHARE * len(guesses)):
+        return guesses
+    steps = Counter(step for _, step, walls in guesses if walls == (low, high))
+    common = steps.most_common(1)[0][0]
+    return [
+        guess if guess[0] is Kind.BINARY else (Kind.CONTINUOUS, common, (low, high))
+        for guess in guesses
+    ]
 
 
 def _walls_of_kind(kind: Kind, walls: Walls) -> Walls:

@@ -26,6 +26,7 @@ FUZZ = 1e-3  # distance from the lattice that passes, in steps: rounding in file
 ATOM_SHARE, ATOM_ROWS = 0.01, 5
 # Rows with a last digit, from which on a common divisor of the digits (0.02, 0.25) is no accident.
 LAST_DIGITS = 20
+DIGITS = 17  # that a float64 has
 FEW_LEVELS = 0.05  # levels for each row, up to which values count as repeated throughout
 # Steps in the range of a column with repeated values on no lattice: as fine as 12 bits, and coarse
 # enough that an exact hit earns at most 12 bits (an unbounded density would earn any number).
@@ -119,22 +120,24 @@ def _on(levels: Array, step: float, anchor: float, noise: float) -> NDArray[np.b
 
 
 def _decimal(levels: Array, counts: NDArray[np.int64], core: Array, noise: float) -> float | None:
-    """The step of rounded decimals: the largest power of ten that divides the values.
+    """The step of rounded decimals: the largest power of ten that divides and tells apart.
 
     Then times the divisor that the most frequent levels share. Powers are tried while the noise of
-    storage is far below them.
+    storage is far below them, through all digits of the range: a sentinel may stretch it.
     """
     coarsest = math.floor(math.log10(core[-1] - core[0]))
-    for exponent in range(coarsest, coarsest - 9, -1):
+    for exponent in range(coarsest, coarsest - DIGITS, -1):
         unit = 10.0**exponent
         if noise > unit / 20:
             return None
-        if counts[_on(levels, unit, 0.0, noise)].sum() >= SHARE * counts.sum():
-            finest = _on(levels, 10 * unit, 0.0, noise)  # rows that need the last digit
-            if counts[~finest].sum() < LAST_DIGITS:
-                return unit
-            whole = np.round((core - core[0]) / unit).astype(np.int64)
-            return float(np.gcd.reduce(whole)) * unit
+        if counts[_on(levels, unit, 0.0, noise)].sum() < SHARE * counts.sum():
+            continue
+        if not _apart(core[_on(core, unit, 0.0, noise)], unit, 0.0):
+            continue
+        if counts[~_on(levels, 10 * unit, 0.0, noise)].sum() < LAST_DIGITS:
+            return unit
+        whole = np.round((core - core[0]) / unit).astype(np.int64)
+        return float(np.gcd.reduce(whole)) * unit
     return None
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SLICE_VALUES = 1 << 20  # numbers read at a time: 8 MiB; the sums depend on it in their last bits
-SAMPLE_VALUES = 1 << 24  # numbers of a sample: 128 MiB; smaller tables are taken whole
+SAMPLE_VALUES = 1 << 23  # numbers of a sample: 64 MiB; smaller tables are taken whole
 
 SPIKE = 0.25  # share of the rows at the median from which quartiles say little
 

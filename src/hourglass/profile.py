@@ -23,7 +23,7 @@ OUTLIER_SDS, NORMAL_IQR = 5.0, 1.349
 OUTLIER_SHARE = 0.005
 # Tail ratio (q99.5 - q0.5) / (q75 - q25): of Student-t with nu = 20 and nu = 4 (the Gauss: 3.82).
 TAIL_NU_20, TAIL_NU_4 = 4.14, 6.22
-SPREAD = 3.0  # ratio of the columns' residual sd beyond which each column wants its own scale
+SPREAD = 3.0  # ratio of the columns' residual spread beyond which each column wants its own scale
 MASS = 0.05  # share of cells at the two ends of their columns that counts as ink or saturation
 PCA_ROWS, PCA_COLUMNS = 10_000, 1024
 SHOWN = 3
@@ -120,18 +120,21 @@ def _tails(x_SF: Array) -> Array:
 def _residuals(train_SF: Array, seen: Moments) -> Residuals:
     """Fits a PCA of a quarter of the columns as width to at most 10,000 rows and 1024 columns.
 
+    Location and scale are robust and far values are clipped while the axes are sought, so that the
+    residuals show the tails instead of having bent the axes.
+
     The model's own bottleneck is not known to preprocess; a quarter is a typical one.
     """
     rows, columns = train_SF.shape
     at_R = np.linspace(0, rows - 1, min(rows, PCA_ROWS)).round().astype(np.int64)
     at_C = np.linspace(0, columns - 1, min(columns, PCA_COLUMNS)).round().astype(np.int64)
-    sd_C = np.where(seen.sd_F[at_C] > 0, seen.sd_F[at_C], 1.0)
-    z_RC = (train_SF[np.ix_(at_R, at_C)] - seen.mean_F[at_C]) / sd_C
+    z_RC = _standardised(train_SF[np.ix_(at_R, at_C)], seen.sd_F[at_C])
     width = min(len(at_C) - 1, max(1, len(at_C) // 4))
-    _, axes_CC = np.linalg.eigh(z_RC.T @ z_RC)
+    calm_RC = np.clip(z_RC, -OUTLIER_SDS, OUTLIER_SDS)  # lest the axes point at the outliers
+    _, axes_CC = np.linalg.eigh(calm_RC.T @ calm_RC)
     top_CW = axes_CC[:, -width:]
     left_RC = z_RC - (z_RC @ top_CW) @ top_CW.T
-    sd_left = left_RC.std(axis=0)
+    sd_left = np.clip(left_RC, -OUTLIER_SDS, OUTLIER_SDS).std(axis=0)
     # What is left of a column that others determine is rounding error; it says nothing of noise.
     varies = np.flatnonzero((seen.sd_F[at_C] > 0) & (sd_left > 1e-6))
     tails, outliers = _tails(left_RC[:, varies]), _outliers(left_RC[:, varies])
@@ -145,6 +148,13 @@ def _residuals(train_SF: Array, seen: Moments) -> Residuals:
         outliers=float(np.mean(outliers[known])),
         spread=float(q90 / q10),
     )
+
+
+def _standardised(x_RC: Array, sd_C: Array) -> Array:
+    """Median 0 and robust standard deviation 1; the plain one where quartiles say little."""
+    range_C = spread(x_RC)
+    scale_C = np.where(np.isnan(range_C), sd_C, range_C / NORMAL_IQR)
+    return np.asarray((x_RC - quartiles(x_RC)[1]) / np.where(scale_C > 0, scale_C, 1.0))
 
 
 def _bounded(column: Column) -> bool:
@@ -215,7 +225,7 @@ def _by_residuals(left: Residuals) -> tuple[list[str], str]:
     if left.spread > SPREAD:
         return ["gaussian_nll", "student_t"], (
             f"the noise differs much between columns: the {pca} differ {left.spread:.1f}-fold in "
-            "standard deviation, so each column wants its own scale"
+            "spread, so each column wants its own scale"
         )
     if left.tail is not None and left.tail > TAIL_NU_20:
         return ["huber", "log_cosh", "student_t"], f"moderate tails in the {pca}"

@@ -62,7 +62,7 @@ def fit(name: str, train_NF: NDArray[np.floating], columns: Sequence[Column]) ->
     - standard: to mean 0 and standard deviation 1.
     - robust: to median 0 and interquartile range 1; where a quarter of the rows or more share the
       median (see `moments.spread`) the standard deviation takes the range's place. Quartiles of
-      tables beyond 16 million numbers are those of evenly spaced rows.
+      tables beyond 8 million numbers are those of evenly spaced rows.
 
     Args:
         name: One of `names`.

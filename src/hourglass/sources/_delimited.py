@@ -57,7 +57,7 @@ class Delimited(Table):
             n: pa.bool_() if pa.types.is_boolean(self._types[n]) else pa.float64() for n in features
         }
         try:
-            with self._open(types, list(features), self._block_bytes(len(features))) as reader:
+            with self._open(types, list(features)) as reader:
                 for batch in reader:
                     if batch.num_rows:
                         yield _matrix(batch)
@@ -135,20 +135,20 @@ class Delimited(Table):
         values = [float(name) for name in self.names]
         steps = {round(b - a, 9) for a, b in pairwise(values)}
         monotonous = all(s > 0 for s in steps) or all(s < 0 for s in steps)
-        if steps == {1} or (monotonous and len(values) >= 8):
+        if steps == {1} or values == [0] or (monotonous and len(values) >= 8):
             return
         raise DataError(
             f"{self.file}: the first line holds numbers ({', '.join(self.names[:4])}, ...) where "
             "the names of the columns are expected; add a header line"
         )
 
-    def _open(
-        self, types: dict[str, pa.DataType], features: list[str], block: int
-    ) -> pc.CSVStreamingReader:
+    def _open(self, types: dict[str, pa.DataType], features: list[str]) -> pc.CSVStreamingReader:
         return pc.open_csv(
             pa.input_stream(str(self.file), compression=self._compression),
             read_options=pc.ReadOptions(
-                column_names=list(self.names), skip_rows=self._header_lines, block_size=block
+                column_names=list(self.names),
+                skip_rows=self._header_lines,
+                block_size=self._block_bytes(),
             ),
             parse_options=pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
             convert_options=pc.ConvertOptions(
@@ -159,14 +159,14 @@ class Delimited(Table):
             ),
         )
 
-    def _block_bytes(self, columns: int) -> int:
-        """Bytes of text that hold a chunk, and at least a few rows of the widest table."""
-        return max(1 << 20, min(CHUNK_VALUES * 4, 1 << 26), columns * 256)
+    def _block_bytes(self) -> int:
+        """Bytes of text that make up a chunk; many rows even of the widest table."""
+        return max(1 << 20, CHUNK_VALUES * 4, len(self.names) * 256)
 
     def _guess_types(self) -> dict[str, pa.DataType]:
         """Types by the first block."""
         try:
-            with self._open({}, list(self.names), self._block_bytes(len(self.names))) as reader:
+            with self._open({}, list(self.names)) as reader:
                 return {field.name: field.type for field in reader.schema}
         except (pa.ArrowException, OSError) as error:
             raise self._diagnosis((), str(error)) from None

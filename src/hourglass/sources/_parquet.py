@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from hourglass.errors import DataError
 from hourglass.sources._table import Table, check_names, chunk_rows, text_error
 
+PANDAS_INDEX = "__index_level_"  # how pandas names a row index that has no name
+
 
 class Parquet(Table):
-    """A Parquet file with flat columns of numbers or booleans.
+    """A Parquet file with flat columns of numbers or booleans; pandas' row index is no column.
 
     Raises:
         DataError: it can't be read or holds no rows.
@@ -27,7 +29,7 @@ class Parquet(Table):
                 rows = parquet.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
-        self.names = tuple(self._schema.names)
+        self.names = tuple(n for n in self._schema.names if not n.startswith(PANDAS_INDEX))
         if not self.names or not rows:
             raise DataError(f"{file} holds {len(self.names)} columns but {rows} rows; add the rows")
         check_names(self.names, f"{file}")

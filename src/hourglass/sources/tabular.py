@@ -18,7 +18,7 @@ from hourglass.sources._table import Table, listed, select
 
 log = logging.getLogger(__name__)
 
-EXACT = 2.0**53  # the largest integer up to which float64 holds every one
+EXACT = 2.0**53  # from here on float64 does not hold every integer
 _READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": Delimited,
     ".tsv": Delimited,
@@ -84,7 +84,7 @@ class Tabular(Source):
         names = self._layout.names
         watched = set(self._table.integers(names))
         for chunk in self._table.chunks(names):
-            for i in sorted(i for i in watched if (np.abs(chunk[:, i]) > EXACT).any()):
+            for i in sorted(i for i in watched if (np.abs(chunk[:, i]) >= EXACT).any()):
                 watched.remove(i)
                 self._warn_of_large_integers(names[i])
             yield chunk
@@ -97,7 +97,7 @@ class Tabular(Source):
         if name not in self._warned:
             self._warned.add(name)
             log.warning(
-                "%s: column %r holds integers beyond 2^53, whose last digits are lost; "
+                "%s: column %r holds integers from 2^53 on, whose last digits are lost; "
                 "if it is an identifier, name it in params.yaml: preprocess.drop",
                 self._file,
                 name,

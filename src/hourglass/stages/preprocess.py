@@ -31,6 +31,7 @@ from hourglass.splitting import assign
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+SHOWN = 12  # names that a message lists before it says how many more there are
 
 
 @dataclass(frozen=True)
@@ -115,17 +116,22 @@ def _check_missing(source: Source, layout: Layout, scan: Scan, missing: str) -> 
     if empty:
         raise DataError(
             f"{source.title}: column {empty[0]!r} has no value in any of the {scan.rows} rows; "
-            f"leave it out (params.yaml: preprocess.drop, which needs: {', '.join(empty)})"
+            f"leave it out (params.yaml: preprocess.drop, which needs: {_shortened(empty)})"
         )
     if counts and missing == "error":
-        shown = [f"{name!r} {count}" for name, count in list(counts.items())[:12]]
-        more = f" and {len(counts) - 12} more columns" if len(counts) > 12 else ""
+        shown = _shortened([f"{name!r} {count}" for name, count in counts.items()])
         raise DataError(
             f"{source.title}: {len(scan.gaps)} of {scan.rows} rows have missing values, the first "
-            f"is {source.place(int(scan.gaps[0]))}; by column: {', '.join(shown)}{more}. "
-            "Fill them in, or drop these rows (params.yaml: preprocess.missing: drop_rows) or those columns "
-            "(preprocess.drop)"
+            f"is {source.place(int(scan.gaps[0]))}; by column: {shown}. "
+            "Fill them in, or drop these rows (params.yaml: preprocess.missing: drop_rows) or "
+            "those columns (preprocess.drop)"
         )
+
+
+def _shortened(names: list[str]) -> str:
+    """Names for a message; long lists are cut."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _assign(source: Source, scan: Scan, options: Preprocess) -> NDArray[np.int8]:
@@ -214,9 +220,7 @@ def _leave_out(
     values: dict[str, Path],
 ) -> None:
     """Rewrites the splits without the columns that never vary in training rows."""
-    shown = ", ".join(
-        f"{name!r} (always {value:g})" for name, value in list(constants.items())[:12]
-    )
+    shown = _shortened([f"{name!r} (always {value:g})" for name, value in constants.items()])
     if constant_F.all():
         raise DataError(
             f"{source.title}: no column varies over the training rows: {shown}; "
@@ -257,8 +261,9 @@ def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     )
     if len(scan.gaps):
         log.info("dropped %d rows with missing values", len(scan.gaps))
-    for name, reason in schema.dropped.items():
-        log.info("left out: column %r: %s", name, reason)
+    for reason, number in Counter(schema.dropped.values()).items():
+        names = [name for name, its in schema.dropped.items() if its == reason]
+        log.info("left out, %s: %d columns: %s", reason, number, _shortened(names))
     log.info(
         "advice: scaler %s, losses %s: %s",
         advice["scaler"],
