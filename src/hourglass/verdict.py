@@ -104,7 +104,7 @@ def judge(
     standings = []
     for i, name in enumerate(order):
         worse = p_holm_L[i] < alpha and float(np.mean(difference_LK[i])) > margin
-        own, paired = _interval(table_LK[i], alpha), _interval(difference_LK[i], alpha)
+        own, paired = interval(table_LK[i], alpha), interval(difference_LK[i], alpha)
         verdict = "best" if i == 0 else "worse" if worse else "tied"
         standings.append(Standing(name, *own, *paired, float(p_L[i]), float(p_holm_L[i]), verdict))
     equals = [s.loss for s in standings if s.verdict != "worse"]
@@ -182,8 +182,9 @@ def _t_statistic(row_K: Array) -> float:
     return mean / error
 
 
-def _interval(row_K: Array, alpha: float) -> tuple[float, float, float]:
-    """Mean and its t interval at level 1 - alpha."""
+def interval(values: Sequence[float] | Array, alpha: float) -> tuple[float, float, float]:
+    """Mean and its t interval at level 1 - alpha, over two seeds or more."""
+    row_K = np.asarray(values, dtype=np.float64)
     mean = float(np.mean(row_K))
     half = float(special.stdtrit(len(row_K) - 1, 1 - alpha / 2)) * _standard_error(row_K)
     return mean, mean - half, mean + half
