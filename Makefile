@@ -40,10 +40,13 @@ repro: install ## run the pipeline on your data: only what changed runs again; t
 test: install ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST)
 
+# Without MLflow's job runner: nothing here uses it, and it is eight processes with 600 MB that end
+# in tracebacks at Ctrl-C.
 ui: install ## look at runs, pictures and models in MLflow, at http://127.0.0.1:5000
 	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in \
 		http*) echo "Runs are kept by the server at $$MLFLOW_TRACKING_URI: open it in a browser.";; \
 		*) echo "MLflow shows $$MLFLOW_TRACKING_URI at http://127.0.0.1:$(PORT) (Ctrl-C ends it)"; \
+		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/python -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 			--backend-store-uri "$$MLFLOW_TRACKING_URI";; \
 	esac
@@ -66,7 +69,7 @@ constraints: ## pin today's newest versions of all packages in constraints.txt
 	{ \
 		echo "# Every package of '.[dev]', transitive ones too, as resolved by \`make constraints\`"; \
 		echo "# with $$("$$python" -V) on $$(uname -sm). Made, not edited: run it again to renew."; \
-		echo "# Builds of torch for GPUs add packages that torch itself pins."; \
+		echo "# Builds of torch for GPUs add NVIDIA's packages, in versions that torch chooses."; \
 		"$$new/venv/bin/python" -m pip list --format=freeze \
 			--exclude pip --exclude hourglass | sed 's/+.*//'; \
 	} > "$$new/constraints.txt"; \
@@ -86,7 +89,7 @@ for python in $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python
 	python=; \
 done; \
 if [ -z "$$python" ]; then \
-	echo "No Python 3.11 or newer with venv and pip was found (tried $(or $(PYTHON),python3.11 to python3.14, python3))." >&2; \
+	echo "No Python 3.11 or newer with venv and pip was found (tried $(or $(PYTHON),python3.11 to python3.14 and python3))." >&2; \
 	echo "Install one (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew install python)," >&2; \
 	echo "or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
 	exit 1; \

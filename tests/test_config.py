@@ -39,8 +39,8 @@ def with_(old: str, new: str, tmp_path: Path) -> config.Params:
 def test_the_project_s_own_file_is_valid_and_each_value_says_why_beside_it():
     config.load(ROOT / "params.yaml")
     values = [line for line in TEXT.splitlines() if line.startswith("  ")]
-    bare = [line.split(":")[0].strip() for line in values if "#" not in line]
-    assert set(bare) <= {"num_nodes"}
+    bare = {line.strip() for line in values if "#" not in line and "  - " not in line}
+    assert bare <= {"num_nodes: 1"}
 
 
 def test_there_is_no_hidden_default():
@@ -92,12 +92,11 @@ def test_parameters_are_frozen(tmp_path):
         ("alpha: 0.05", "alpha: 0", "evaluate.alpha must be greater than 0.0, got 0"),
         ("alpha: 0.05", "alpha: 1", "evaluate.alpha must be less than 1.0, got 1"),
         ("name: hourglass-autoencoder", "name: ''", "register.name must not be empty, got ''"),
-        ("hidden: [128]", "hidden: [128, 0]", "model.hidden[1] must be at least 1, got 0"),
+        ("- 128", "- 128\n  - 0", "model.hidden[1] must be at least 1, got 0"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "preprocess: val_fraction + test_fraction must be below 1: nothing is left to train on"),
         # names
         ("missing: error", "missing: drop", "preprocess.missing must be 'error' or 'drop_rows', got 'drop', did you mean 'drop_rows'?"),
-        ("[unit, standard, robust]", "[unti]", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),
-        ("[unit, standard, robust]", "[]", "normalize.scalers must have at least 1 entry, got []"),
+        ("- unit", "- unti", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),
         ("kinds: {}", "kinds: {length (cm): real}", "preprocess.kinds.length (cm) must be 'continuous', 'binary' or 'count', got 'real'"),
         # the space of a loss
         ("space: {}", "space: {huber: {delta: 1}}", "search.space.huber.delta must be a list, such as [a, b], got 1"),
@@ -110,6 +109,15 @@ def test_a_wrong_value_gets_one_line_with_place_value_and_what_is_allowed(
     answer, old, new, message
 ):
     assert answer(old, new) == f"params.yaml: {message}"
+
+
+def test_a_list_that_needs_entries_may_not_be_empty(answer):
+    tree = config.read_yaml(ROOT / "params.yaml")
+    tree["normalize"]["scalers"] = []
+    config.write_yaml(Path("tree.yaml"), tree)
+    assert answer(Path("tree.yaml").read_text()) == (
+        "params.yaml: normalize.scalers must have at least 1 entry, got []"
+    )
 
 
 def test_a_misspelt_key_is_answered_with_the_nearest(answer):
@@ -199,7 +207,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
 
 
 def test_words_of_older_yaml_stay_words(tmp_path):
-    assert with_('label: ""', "label: no", tmp_path).preprocess.label == "no"
+    assert with_("label: ''", "label: no", tmp_path).preprocess.label == "no"
 
 
 def test_where_two_types_are_allowed_both_are(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from dvc.utils.serialize import modify_yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -123,6 +124,33 @@ def test_test_rows_are_opened_by_evaluate_and_register_only():
     }
     assert "evaluate" in readers
     assert readers <= {"evaluate", "register"}
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+def test_an_experiment_changes_its_own_line_of_params_only(tmp_path):
+    """`dvc exp run -S` writes the file anew; what it would lay out differently is laid out so."""
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    with modify_yaml(path) as params:
+        params["search"]["trials_per_loss"] += 1
+    before = params["search"]["trials_per_loss"] - 1
+    old, new = (f"trials_per_loss: {n} " for n in (before, before + 1))
+    assert path.read_text(encoding="utf-8") == text.replace(old, new)
+
+
+def test_metrics_and_plots_are_kept_with_each_experiment():
+    """git ignores reports/: what DVC does not cache either is lost to `dvc exp show`."""
+    uncached = [
+        f"{name}: {out}"
+        for name, stage in house.stages(DVC_YAML).items()
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+        if isinstance(out, dict) and any(o.get("cache") is False for o in out.values())
+    ]
+    assert uncached == []
 
 
 # --- the environment ------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """params.yaml as typed, frozen sections without hidden defaults; the only reader of YAML."""
 
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
@@ -13,13 +14,16 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError
 from hourglass.paths import write_text
+
+
+class _NotAllowedError(ValueError):
+    """What a field allows, where pydantic's own words would speak of its branches."""
 
 
 def _says(allowed: str) -> WrapValidator:
@@ -29,7 +33,7 @@ def _says(allowed: str) -> WrapValidator:
         try:
             return branches(value)
         except ValidationError:
-            raise PydanticCustomError("union", "must be {allowed}", {"allowed": allowed}) from None
+            raise _NotAllowedError(f"must be {allowed}") from None
 
     return WrapValidator(check)
 
@@ -222,9 +226,10 @@ def _validated(model: type[S], data: Any, file: str) -> S:
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
-def _is_echo(error: ErrorDetails) -> bool:
+def _is_echo(error: Mapping[str, Any]) -> bool:
     """Whether a list counts as too short only because its entries are wrong: they are named."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    short = error["type"] == "too_short"
+    return short and len(error["input"]) >= int(error["ctx"]["min_length"])
 
 
 # pydantic's error type -> what we say, filled from the error's context.
@@ -245,7 +250,7 @@ MESSAGES = {
 }
 
 
-def _complaint(error: ErrorDetails, model: type[Section]) -> str:
+def _complaint(error: Mapping[str, Any], model: type[Section]) -> str:
     """One line: place, what is wrong, the value, what is allowed, the nearest name."""
     steps = [s for s in error["loc"] if s != "[key]"]  # a wrong key: its own name is the place
     kind, context = error["type"], error.get("ctx", {})
@@ -255,16 +260,17 @@ def _complaint(error: ErrorDetails, model: type[Section]) -> str:
     if kind == "extra_forbidden":
         known = _fields_at(model, steps[:-1])
         return f"{place} is not known{nearest(str(steps[-1]), known)} (known: {', '.join(known)})"
-    if kind == "value_error":
-        return f"{place}: {error['msg'].removeprefix('Value error, ')}"
     if kind == "model_type":
         known = _fields_at(model, steps)
         return f"{place} must hold the keys {', '.join(known)}{_got(error['input'])}"
-    names = str(context.get("expected") or context.get("allowed", "")).split("'")[1::2]
-    hint = nearest(str(error["input"]), names)
+    message = MESSAGES[kind].format(**context) if kind in MESSAGES else str(error["msg"])
+    if kind == "value_error":
+        message = str(context["error"])
+        if not isinstance(context["error"], _NotAllowedError):
+            return f"{place}: {message}"  # of a section as a whole
+    hint = nearest(str(error["input"]), message.split("'")[1::2])
     if kind == "string_type" and error["input"] is not None:
         hint = f": quote it, {str(error['input'])!r}"
-    message = MESSAGES[kind].format(**context) if kind in MESSAGES else error["msg"]
     return f"{place} {message}{_got(error['input'])}{hint}"
 
 
