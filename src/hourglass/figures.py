@@ -65,14 +65,14 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         path: PNG file.
-        points: Lines of curves.csv.
+        points: Lines of curves.csv; numbers may still be text.
     """
     figure, axes = _axes(7.5, 4.2)
     for loss, colour in _coloured(points):
-        by_seed: dict[int, list[float]] = {}
+        by_seed: dict[Any, list[float]] = {}
         for point in points:
             if point["loss"] == loss:
-                by_seed.setdefault(point["seed"], []).append(point["val_gauss_bits"])
+                by_seed.setdefault(point["seed"], []).append(float(point["val_gauss_bits"]))
         values_SE = np.array(list(by_seed.values()))
         epoch = np.arange(1, values_SE.shape[1] + 1)
         axes.plot(epoch, values_SE.mean(axis=0), color=colour, label=loss)

@@ -128,6 +128,16 @@ def read_json(path: Path, stage: str) -> Any:
     return json.loads(existing(path, stage).read_text(encoding="utf-8"))
 
 
+def read_csv(path: Path, stage: str) -> list[dict[str, str]]:
+    """Reads a table that `stage` wrote, every value as text.
+
+    Raises:
+        MissingInputError: it is not there; the message says which stage to run.
+    """
+    with existing(path, stage).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def existing(path: Path, stage: str) -> Path:
     """Returns `path` if it exists.
 

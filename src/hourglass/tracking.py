@@ -5,6 +5,7 @@ killed stage continues its run, and a repeated one adds no second copy of the sa
 one process records (rank zero, the coordinator); it never computes.
 """
 
+import getpass
 import json
 import logging
 import os
@@ -26,6 +27,17 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one call, MLflow's limit
+
+EXPERIMENT_TAGS = {
+    # MLflow's UI opens on runs and metrics then, not on its views for language models.
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "bits_per_feature",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
+    "mlflow.note.content": """Which reconstruction loss suits these data? Begin with the newest run
+`evaluate`: its description is the verdict, its artifacts are the report and the pictures. `search`
+and `train` hold a child for each fit. Compare `bits_per_feature` (lower is better) across losses;
+`train_loss` and `val_loss` compare within one loss only.""",
+}
 
 
 @dataclass(frozen=True)
@@ -193,7 +205,9 @@ class MlflowTracker(Tracker):
             if found is not None and found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
             self.experiment_id = (
-                found.experiment_id if found else self.client.create_experiment(experiment)
+                found.experiment_id
+                if found
+                else self.client.create_experiment(experiment, tags=EXPERIMENT_TAGS)
             )
         except MlflowException as error:
             raise TrackingError(f"MLflow's store at {self.uri} can't be used: {error}") from error
@@ -206,7 +220,13 @@ class MlflowTracker(Tracker):
         if found:
             status = found[0].info.status
             return MlflowRun(self.client, found[0].info.run_id, key, finished=status == "FINISHED")
-        every = {"hourglass.key": key, "mlflow.source.type": "PROJECT", **tags}
+        every = {
+            "hourglass.key": key,
+            "mlflow.source.name": f"hourglass {key.partition(' ')[0]}",
+            "mlflow.source.type": "LOCAL",
+            "mlflow.user": _user(),
+            **tags,
+        }
         if parent is not None:
             every["mlflow.parentRunId"] = parent.id
         run = self.client.create_run(self.experiment_id, tags=every, run_name=name)
@@ -279,6 +299,14 @@ class MlflowRun(Run):
 def tracking_uri(root: Path) -> str:
     """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+
+
+def _user() -> str:
+    """Who runs this, or "" where the system doesn't know (a container without a user entry)."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
 
 
 def _short(value: Any) -> str:

@@ -224,6 +224,15 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     }
 
 
+def objective_unit(name: str) -> str:
+    """What `objective` is counted in, for people."""
+    known = {
+        "code_length": "bits per feature",
+        "code_length_masked": "bits per feature, masked too",
+    }
+    return known.get(name, f"bits (log2 of the standardised {name})")
+
+
 def objective(name: str, values: Mapping[str, float]) -> float:
     """The number that trials and finalists are ranked by, in bits per feature; lower is better.
 

@@ -113,11 +113,16 @@ def judge(
     return Verdict(order[0], selected, tuple(standings), detectable, seeds, alpha, margin)
 
 
-def summary_sentence(verdict: Verdict) -> str:
-    """The verdict in one plain sentence, with its uncertainty."""
+def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
+    """The verdict in one plain sentence, with its uncertainty.
+
+    Args:
+        verdict: What `judge` gave for values of validation rows.
+        unit: Of the values.
+    """
     best = verdict.standings[0]
     parts = [
-        f"{best.loss} is best at {best.mean:.3f} bits per feature "
+        f"{best.loss} is best on validation rows at {best.mean:.3f} {unit} "
         f"({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
     ]
     tied = [s.loss for s in verdict.standings if s.verdict == "tied"]
@@ -125,13 +130,25 @@ def summary_sentence(verdict: Verdict) -> str:
         parts.append(f"{_listed(tied)} {'is' if len(tied) == 1 else 'are'} tied with it")
     if verdict.selected != verdict.leader:
         parts.append(f"{verdict.selected} is selected, the simplest of them")
-    for s in verdict.standings:
-        if s.verdict == "worse":
-            half = (s.difference_high - s.difference_low) / 2
-            parts.append(f"{s.loss} is worse by {s.difference:.3f} ± {half:.3f}")
+    parts += _behind([s for s in verdict.standings if s.verdict == "worse"])
     if verdict.detectable is not None:
         parts.append(f"a difference of {verdict.detectable:.3f} could have been seen")
     return "; ".join(parts) + "."
+
+
+def _behind(worse: Sequence[Standing]) -> list[str]:
+    """Each worse loss with its distance; of many the nearest and the farthest."""
+
+    def distance(s: Standing) -> str:
+        return f"{s.difference:.3f} ± {(s.difference_high - s.difference_low) / 2:.3f}"
+
+    if len(worse) <= 2:
+        return [f"{s.loss} is worse by {distance(s)}" for s in worse]
+    near, far = worse[0], worse[-1]
+    return [
+        f"{len(worse)} others are worse, from {near.loss} by {distance(near)} "
+        f"to {far.loss} by {distance(far)}"
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

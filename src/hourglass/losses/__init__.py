@@ -62,7 +62,7 @@ class Context:
     """
 
     features: int
-    resolution_F: Tensor  # noqa: N815  # shape suffix
+    resolution_F: Tensor  # shape suffix
     residual_scale: float
     span: float
 

@@ -57,7 +57,7 @@ class Builtin(Source):
         yield np.array(self._bunch.data, dtype=np.float64)[:, mask]
 
     @cached_property
-    def _bunch(self) -> Any:  # noqa: ANN401  # scikit-learn ships no types
+    def _bunch(self) -> Any:  # scikit-learn ships no types
         """What scikit-learn returns: `data` and `feature_names` are used."""
         if self.dataset not in _LOADERS:
             raise UnknownNameError(

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hourglass import evaluation, figures, report, trials
@@ -17,7 +16,7 @@ from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores
 from hourglass.losses import LOSSES
-from hourglass.paths import Paths, existing, read_json, write_csv, write_json
+from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json
 from hourglass.provenance import code_version, digest, digest_files, revision_tags
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
@@ -108,26 +107,23 @@ def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
     base = evaluation.score_baselines(paths, fitted, test_NF, spread_F, scaler)
     rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
     numbers = evaluation.summary(decision, scores, base, bundles, seed)
-    facts = {"rows_test": len(test_NF), "verdict": summary_sentence(decision)}
+    unit = trials.objective_unit(params.search.objective)
+    facts = {"rows_test": len(test_NF), "verdict": summary_sentence(decision, unit)}
     return Findings(schema, decision, bundles, scores, base, seed, rows, {**numbers, **facts})
 
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
-    fits = pd.read_csv(existing(paths.train("fits.csv"), "train"), keep_default_na=False)
+    fits = read_csv(paths.train("fits.csv"), "train")
+    failed = {f["loss"]: f["failure"] for f in fits if f["failure"]}
+    for loss, cause in failed.items():
+        log.warning("%s is left out: a fit failed (%s)", loss, cause)
     values: dict[str, dict[int, float]] = {}
-    for loss in dict.fromkeys(map(str, fits["loss"])):
-        own = fits[fits["loss"] == loss]
-        if (own["failure"] != "").any():
-            log.warning("%s is left out: a fit failed (%s)", loss, max(own["failure"]))
-            continue
-        records = own.to_dict("records")
-        values[loss] = {
-            int(r["seed"]): trials.objective(
-                objective, {k: float(v) for k, v in r.items() if k not in NOT_METRICS}
-            )
-            for r in records
-        }
+    for fit in fits:
+        if fit["loss"] not in failed:
+            measured = {k: float(v) for k, v in fit.items() if k not in NOT_METRICS}
+            value = trials.objective(objective, measured)
+            values.setdefault(fit["loss"], {})[int(fit["seed"])] = value
     if not values:
         raise MissingInputError(f"{paths.train('fits.csv')} has no complete loss: run train again")
     return values
@@ -176,8 +172,7 @@ def _draw(params: Params, paths: Paths, found: Findings, test_NF: Array) -> None
         },
         grid,
     )
-    points = pd.read_csv(existing(paths.train("curves.csv"), "train")).to_dict("records")
-    figures.curves(paths.evaluate("curves.png"), points)  # type: ignore[arg-type]  # keys are str
+    figures.curves(paths.evaluate("curves.png"), read_csv(paths.train("curves.csv"), "train"))
     baselines = {n: s.mean("bits_per_feature") for n, s in found.baselines.items()}
     figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines)
     names = found.schema.names

@@ -41,7 +41,7 @@ def run(params: Params, paths: Paths) -> None:
     key = f"search {provenance.digest(names, settings.trials_per_loss)}"
     totals = dict.fromkeys((c.loss for c in chosen), settings.trials_per_loss)
     pool = executors.start(settings.executor, settings.workers, "params.yaml: search.executor")
-    with pool, Board("search", totals, "bits per feature") as board:
+    with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         tracker = MlflowTracker(params.tracking.experiment, paths.root)
         parent = _parent(tracker, key, params, schema, paths)
 
