@@ -157,7 +157,7 @@ def test_a_difference_must_pass_the_margin_to_be_detectable():
 def test_one_loss_alone_is_best_and_nothing_is_detectable():
     outcome = judge({"mse": [1.0, 2.0]}, RANKS, 0.05, 0.015)
     assert (outcome.leader, outcome.selected, outcome.detectable) == ("mse", "mse", None)
-    assert summary_sentence(outcome).startswith("mse is best at 1.500 bits per feature")
+    assert summary_sentence(outcome).startswith("mse is best on validation rows at 1.500 bits")
 
 
 def test_the_sentence_names_all_losses_and_their_uncertainty():
@@ -168,12 +168,22 @@ def test_the_sentence_names_all_losses_and_their_uncertainty():
     tied = " and ".join(s.loss for s in outcome.standings if s.verdict == "tied")
     selected = "" if outcome.leader == "bce" else "bce is selected, the simplest of them; "
     assert summary_sentence(outcome) == (
-        f"{best.loss} is best at {best.mean:.3f} bits per feature ({best.ci_low:.3f} to "
-        f"{best.ci_high:.3f} over 5 seeds); {tied} are tied with it; {selected}"
+        f"{best.loss} is best on validation rows at {best.mean:.3f} bits per feature "
+        f"({best.ci_low:.3f} to {best.ci_high:.3f} over 5 seeds); {tied} are tied with it; {selected}"
         f"mse is worse by {worst.difference:.3f} ± {half:.3f}; "
         f"a difference of {outcome.detectable:.3f} could have been seen."
     )
     assert "tied" not in summary_sentence(replace(outcome, standings=(best, worst)))
+
+
+def test_of_many_worse_losses_the_sentence_names_the_nearest_and_the_farthest():
+    outcome = judge(draw(4, 4, 5, shifts=[0.0, 0.5, 0.9, 0.7]), RANKS, 0.05, 0.015)
+    assert [s.verdict for s in outcome.standings] == ["best", "worse", "worse", "worse"]
+    near, far = outcome.standings[1], outcome.standings[3]
+    said = summary_sentence(outcome, "bits")
+    assert f"3 others are worse, from {near.loss} by {near.difference:.3f}" in said
+    assert f"to {far.loss} by {far.difference:.3f}" in said
+    assert outcome.standings[2].loss not in said
 
 
 @pytest.mark.parametrize(

@@ -226,11 +226,9 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
 
 def objective_unit(name: str) -> str:
     """What `objective` is counted in, for people."""
-    known = {
-        "code_length": "bits per feature",
-        "code_length_masked": "bits per feature, masked too",
-    }
-    return known.get(name, f"bits (log2 of the standardised {name})")
+    if name.startswith("code_length"):
+        return "bits per feature"
+    return f"bits (log2 of the standardised {name})"
 
 
 def objective(name: str, values: Mapping[str, float]) -> float:
