@@ -21,11 +21,12 @@ def main() -> None:
     """Prints seconds of each stage, of the sum, and of a repeat, beside `dvc --version`."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
-        ignore = shutil.ignore_patterns(
-            ".venv", ".git", "interim", "normalized", "models", "reports", "mlruns", "mlflow.db",
-            ".hourglass", "dvc.lock", "cache", "tmp",
-        )  # fmt: skip
-        shutil.copytree(ROOT, copy, ignore=ignore)
+        listed = ("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z")
+        files = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, files.split("\0")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+        (copy / "dvc.lock").unlink(missing_ok=True)
         bin_folder = str(Path(sys.executable).parent)
         environment = {**os.environ, "PATH": bin_folder + os.pathsep + os.environ["PATH"]}
 

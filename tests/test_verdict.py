@@ -169,7 +169,8 @@ def test_the_sentence_names_all_losses_and_their_uncertainty():
     selected = "" if outcome.leader == "bce" else "bce is selected, the simplest of them; "
     assert summary_sentence(outcome) == (
         f"{best.loss} is best on validation rows at {best.mean:.3f} bits per feature "
-        f"({best.ci_low:.3f} to {best.ci_high:.3f} over 5 seeds); {tied} are tied with it; {selected}"
+        f"({best.ci_low:.3f} to {best.ci_high:.3f} over 5 seeds); "
+        f"{tied} are tied with it; {selected}"
         f"mse is worse by {worst.difference:.3f} ± {half:.3f}; "
         f"a difference of {outcome.detectable:.3f} could have been seen."
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
 from hourglass.bundle import Bundle
@@ -36,8 +37,12 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
         """Reads the bundle that was packed with the model."""
         self.bundle = Bundle.load(Path(context.artifacts["bundle"]))
 
-    # MLflow takes type hints here for a schema of its own; the signature says it better.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG002
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002  MLflow's interface
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002  MLflow's interface
+    ) -> pd.DataFrame:
         """Reconstructs rows.
 
         Raises:
@@ -79,7 +84,7 @@ def _checked(rows: pd.DataFrame | NDArray[np.float64], names: tuple[str, ...]) -
                 f"the rows lack column {missing[0]!r} ({len(missing)} of {len(names)} are missing)"
                 f"; they have {', '.join(map(str, rows.columns[:8]))}"
             )
-        rows = rows[list(names)].to_numpy(dtype=np.float64)
+        rows = np.column_stack([_numbers(rows[n]) for n in names])
     rows_NF = np.atleast_2d(np.asarray(rows, dtype=np.float64))
     if rows_NF.shape[1] != len(names):
         raise DataError(f"rows have {rows_NF.shape[1]} columns, the model takes {len(names)}")
@@ -93,10 +98,27 @@ def _checked(rows: pd.DataFrame | NDArray[np.float64], names: tuple[str, ...]) -
     return rows_NF
 
 
+def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
+    """A column as float64, (N,).
+
+    Raises:
+        DataError: a value is no number.
+    """
+    try:
+        return column.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        wrong = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+        raise DataError(f"column {column.name!r}: {column[wrong].iloc[0]!r} is no number") from None
+
+
 def signature(bundle: Bundle) -> ModelSignature:
-    """Inputs by name and outputs, all doubles."""
+    """Inputs by name, any type of number; outputs are doubles.
+
+    Inputs declared as doubles would make MLflow refuse whole numbers (int64), which is how pandas
+    reads counts and grey levels; `answer` checks the values itself.
+    """
     names = bundle.schema.names
-    inputs = Schema([ColSpec("double", n) for n in names])
+    inputs = Schema([ColSpec(AnyType(), n) for n in names])
     outputs = Schema([ColSpec("double", n) for n in (*names, code_length_name(names))])
     return ModelSignature(inputs=inputs, outputs=outputs)
 

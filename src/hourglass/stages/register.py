@@ -1,7 +1,6 @@
 """Registers the selected model, raw rows in, and names it champion: `hourglass register`."""
 
 import contextlib
-import io
 import logging
 from typing import Any
 
@@ -76,7 +75,7 @@ def _register(
     bundle = Bundle.load(folder)
     rows = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
     example = pd.DataFrame(rows, columns=list(bundle.schema.names))
-    with mlflow.start_run(run_id=run.id), contextlib.redirect_stdout(io.StringIO()):
+    with mlflow.start_run(run_id=run.id):
         info = mlflow.pyfunc.log_model(
             name=f"autoencoder-{loss}",
             python_model=str(serving.ENTRY),
