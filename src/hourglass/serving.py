@@ -118,7 +118,8 @@ def signature(bundle: Bundle) -> ModelSignature:
     reads counts and grey levels; `answer` checks the values itself.
     """
     names = bundle.schema.names
-    inputs = Schema([ColSpec(AnyType(), n) for n in names])
+    any_number = AnyType()  # type: ignore[no-untyped-call]  # untyped upstream
+    inputs = Schema([ColSpec(any_number, n) for n in names])
     outputs = Schema([ColSpec("double", n) for n in (*names, code_length_name(names))])
     return ModelSignature(inputs=inputs, outputs=outputs)
 
