@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, tracking_uri
+from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, grouped, tracking_uri
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
 
@@ -97,3 +97,12 @@ def test_the_store_is_a_file_of_the_project_unless_the_environment_names_one(mon
     assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_bits_per_feature_stand_before_the_group_of_other_metrics():
+    values = {"bits_per_feature": 1.0, "bits_per_feature_masked": 2.0, "rmse": 3.0}
+    assert grouped(values, "validation") == {
+        "bits_per_feature": 1.0,
+        "bits_per_feature_masked": 2.0,
+        "validation/rmse": 3.0,
+    }

@@ -33,10 +33,10 @@ EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "bits_per_feature",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
-    "mlflow.note.content": """Which reconstruction loss suits these data? Begin with the newest run
-`evaluate`: its description is the verdict, its artifacts are the report and the pictures. `search`
-and `train` hold a child for each fit. Compare `bits_per_feature` (lower is better) across losses;
-`train_loss` and `val_loss` compare within one loss only.""",
+    "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict, "
+    "its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for each "
+    "fit. Compare `bits_per_feature` (lower is better) across losses; `train_loss` and `val_loss` "
+    "compare within one loss only.",
 }
 
 
@@ -327,6 +327,16 @@ def _data_entity(data: DataSet) -> Any:
         profile=json.dumps({"num_rows": data.rows, "num_columns": len(columns)}),
     )
     return DatasetInput(entity, [InputTag("mlflow.data.context", data.role)])
+
+
+def grouped(values: Mapping[str, float], group: str) -> dict[str, float]:
+    """Metrics as the UI should show them: bits per feature first, the rest in a group.
+
+    Args:
+        values: Metric -> value.
+        group: The rows they were measured on, e.g. "validation".
+    """
+    return {k if k.startswith("bits_per_feature") else f"{group}/{k}": v for k, v in values.items()}
 
 
 def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:

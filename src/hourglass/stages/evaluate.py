@@ -20,7 +20,7 @@ from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, wri
 from hourglass.provenance import code_version, digest, digest_files, revision_tags
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import MlflowTracker, data_sets
+from hourglass.tracking import MlflowTracker, data_sets, grouped
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -253,7 +253,7 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
     run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
-    run.metrics(numbers)
+    run.metrics(grouped(numbers, "test"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):

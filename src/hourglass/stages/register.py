@@ -12,7 +12,7 @@ from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths, existing, read_json, write_json
-from hourglass.tracking import MlflowTracker, Run
+from hourglass.tracking import MlflowTracker, Run, grouped
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,6 @@ def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_di
     schema = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"])).schema
     run = tracker.run(f"register {bundle_digest}", f"register · {schema.source}", tags)
     run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
-    run.metrics({k: report[k] for k in ("bits_per_feature", "rmse", "mae")})
+    run.metrics(grouped({k: report[k] for k in ("bits_per_feature", "rmse", "mae")}, "test"))
     run.note(_description(report))
     return run

@@ -14,7 +14,7 @@ from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
 from hourglass.search import Budget, Outcome, Study
-from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets
+from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions
 from hourglass.trials import Spec
 
@@ -128,7 +128,9 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
         return
     child.params({"loss": loss, "scaler": scaler, **outcome.hyper})
     child.curve(outcome.result.curve)
-    child.metrics({**outcome.result.metrics, "seconds": outcome.result.seconds})
+    child.metrics(
+        grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
+    )
     child.finish(failed=bool(outcome.result.failure))
 
 

@@ -16,7 +16,7 @@ from hourglass.executors import Executor
 from hourglass.paths import Paths, existing, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
-from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets
+from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions, is_rank_zero
 from hourglass.trials import Result, Spec
 
@@ -141,5 +141,5 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
         return
     child.params({"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
     child.curve(result.curve)
-    child.metrics({**result.metrics, "seconds": result.seconds})
+    child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
     child.finish(failed=bool(result.failure))
