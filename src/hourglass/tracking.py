@@ -33,10 +33,10 @@ EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "bits_per_feature",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
-    "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict, "
-    "its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for each "
-    "fit. Compare `bits_per_feature` (lower is better) across losses; `train_loss` and `val_loss` "
-    "compare within one loss only.",
+    "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict,"
+    " its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for "
+    "each fit. Compare `bits_per_feature` (lower is better) across losses; `train_loss` and "
+    "`val_loss` compare within one loss only.",
 }
 
 
@@ -112,8 +112,23 @@ class Tracker(ABC):
     """Opens runs."""
 
     @abstractmethod
-    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
-        """The run of `key`, which is unique within the experiment; opened if it isn't there."""
+    def run(
+        self,
+        key: str,
+        name: str,
+        tags: Mapping[str, str],
+        parent: Run | None = None,
+        seconds: float = 0.0,
+    ) -> Run:
+        """The run of `key`, which is unique within the experiment; opened if it isn't there.
+
+        Args:
+            key: What it computes; its first word is the stage.
+            name: For people.
+            tags: Further tags.
+            parent: The run that it belongs to.
+            seconds: How long ago it began.
+        """
 
 
 @dataclass
@@ -124,6 +139,7 @@ class MemoryRun(Run):
     name: str
     tags: dict[str, str]
     parent: str | None
+    seconds: float = 0.0
     finished: bool = False
     recorded_params: dict[str, Any] = field(default_factory=dict)
     recorded_metrics: dict[str, float] = field(default_factory=dict)
@@ -178,9 +194,16 @@ class MemoryTracker(Tracker):
     def __init__(self) -> None:
         self.runs: dict[str, MemoryRun] = {}
 
-    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
+    def run(
+        self,
+        key: str,
+        name: str,
+        tags: Mapping[str, str],
+        parent: Run | None = None,
+        seconds: float = 0.0,
+    ) -> Run:
         """See Tracker."""
-        new = MemoryRun(key, name, dict(tags), parent.id if parent else None)
+        new = MemoryRun(key, name, dict(tags), parent.id if parent else None, seconds)
         return self.runs.setdefault(key, new)
 
 
@@ -212,7 +235,14 @@ class MlflowTracker(Tracker):
         except MlflowException as error:
             raise TrackingError(f"MLflow's store at {self.uri} can't be used: {error}") from error
 
-    def run(self, key: str, name: str, tags: Mapping[str, str], parent: Run | None = None) -> Run:
+    def run(
+        self,
+        key: str,
+        name: str,
+        tags: Mapping[str, str],
+        parent: Run | None = None,
+        seconds: float = 0.0,
+    ) -> Run:
         """See Tracker."""
         found = self.client.search_runs(
             [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
@@ -229,7 +259,8 @@ class MlflowTracker(Tracker):
         }
         if parent is not None:
             every["mlflow.parentRunId"] = parent.id
-        run = self.client.create_run(self.experiment_id, tags=every, run_name=name)
+        start = int((time.time() - seconds) * 1000)
+        run = self.client.create_run(self.experiment_id, start, every, name)
         return MlflowRun(self.client, run.info.run_id, key, finished=False)
 
 

@@ -123,7 +123,9 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     if outcome.result.failure:
         tags["hourglass.failure"] = outcome.result.failure
     name = f"{loss} · {scaler} · trial {outcome.number}"
-    child = tracker.run(f"{parent.key} {loss} {outcome.number}", name, tags, parent)
+    child = tracker.run(
+        f"{parent.key} {loss} {outcome.number}", name, tags, parent, outcome.result.seconds
+    )
     if child.finished:
         return
     child.params({"loss": loss, "scaler": scaler, **outcome.hyper})

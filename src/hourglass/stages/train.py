@@ -136,7 +136,7 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
         log.warning("%s, seed %d failed: %s", spec.loss, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
     name = f"{spec.loss} · {spec.scaler} · seed {spec.seed}"
-    child = tracker.run(f"{parent.key} {spec.loss} {spec.seed}", name, tags, parent)
+    child = tracker.run(f"{parent.key} {spec.loss} {spec.seed}", name, tags, parent, result.seconds)
     if child.finished:
         return
     child.params({"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
