@@ -175,7 +175,7 @@ def test_two_processes_a_fit_give_the_losses_of_one(done, tmp_path):
     two = pd.read_csv(twin.folder / "reports/train/curves.csv")
     assert list(one["loss"]) == list(two["loss"])
     for name in ("train_loss", "val_loss", "val_gauss_bits"):
-        np.testing.assert_allclose(two[name], one[name], rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6)
 
 
 def test_mlflow_run_starts_the_pipeline_and_a_stage(done):
