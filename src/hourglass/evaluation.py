@@ -94,7 +94,7 @@ def score_baselines(
     for seed, bundle in by_seed.items():
         data = trials.load(paths, scaler, seed if bundle.recipe.resplit else None)
         scale, latent_dim = data.scaler, bundle.recipe.architecture.latent_dim
-        train_NF = scale.transform(data.train_NF)
+        train_NF = data.train_NF.astype(np.float64)
         for name, own in scores.items():
 
             def answer(rows_NF: Array, name: str = name) -> Array:

@@ -21,7 +21,7 @@ from hourglass.config import Model
 from hourglass.errors import LossError, TrainingError
 from hourglass.losses import Context
 from hourglass.models import Architecture
-from hourglass.paths import Paths, read_json
+from hourglass.paths import Paths, existing, read_json
 from hourglass.scaling import Scaler
 from hourglass.schema import Schema
 from hourglass.splitting import resplit
@@ -84,12 +84,25 @@ class Result:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of one fit in original units, and the scaler fitted on its training rows."""
+    """Rows of one fit, and the scaler fitted on its training rows.
+
+    Attributes:
+        schema: The columns.
+        scaler: Fitted on the training rows.
+        train_NF: Training rows, scaled, float32.
+        val_scaled_NF: Validation rows, scaled, float32.
+        val_NF: Validation rows in original units.
+        mean_F: Mean of each column over training rows, original units.
+        spread_F: Standard deviation of each column over training rows, original units.
+    """
 
     schema: Schema
     scaler: Scaler
-    train_NF: Array
+    train_NF: NDArray[np.float32]
+    val_scaled_NF: NDArray[np.float32]
     val_NF: Array
+    mean_F: Array
+    spread_F: Array
 
 
 def run(spec: Spec) -> Result:
@@ -124,31 +137,48 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
             the redrawn training rows. None: the split and scaler of the earlier stages.
     """
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
-    train_NF, val_NF = np.load(paths.values("train")), np.load(paths.values("val"))
+    val_NF = np.load(existing(paths.values("val"), "preprocess"))
     if resplit_seed is None:
         fitted = Scaler.from_json(read_json(paths.scaler(scaler), "normalize"))
-        return Data(schema, fitted, train_NF, val_NF)
+        train_NF, scaled_NF = (np.load(paths.scaled(scaler, s)) for s in ("train", "val"))
+        return _data(schema, fitted, train_NF, scaled_NF, val_NF)
+    train_NF = np.load(existing(paths.values("train"), "preprocess"))
     both_NF = np.concatenate([train_NF, val_NF])
     train_index, val_index = resplit(len(train_NF), len(val_NF), resplit_seed)
     train_NF, val_NF = both_NF[train_index], both_NF[val_index]
-    return Data(schema, scaling.fit(scaler, train_NF, schema.columns), train_NF, val_NF)
+    fitted = scaling.fit(scaler, train_NF, schema.columns)
+    train_scaled_NF = fitted.transform(train_NF).astype(np.float32)
+    val_scaled_NF = fitted.transform(val_NF).astype(np.float32)
+    return _data(schema, fitted, train_scaled_NF, val_scaled_NF, val_NF)
+
+
+def _data(
+    schema: Schema,
+    scaler: Scaler,
+    train_NF: NDArray[np.float32],
+    val_scaled_NF: NDArray[np.float32],
+    val_NF: Array,
+) -> Data:
+    mean_F = scaler.inverse(train_NF.mean(axis=0, dtype=np.float64))
+    spread_F = train_NF.std(axis=0, dtype=np.float64) * scaler.scale_F
+    return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, spread_F)
 
 
 def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
     """What a loss may know of the training rows under this scaler, before the first trial."""
     data = load(paths, scaler, None)
-    scaled_NF = torch.from_numpy(data.scaler.transform(data.train_NF).astype(np.float32))
+    scaled_NF = torch.from_numpy(data.train_NF)
     scale = residual_scale(scaled_NF[:PCA_ROWS], latent_dim)
     return context_of(data.schema, data.scaler, scale, span(scaled_NF))
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
-    scaled_NF = torch.from_numpy(data.scaler.transform(data.train_NF).astype(np.float32))
+    scaled_NF = torch.from_numpy(data.train_NF)
     recipe = _recipe(spec, data.schema, scaled_NF)
     columns = data.schema.columns
     rows = Rows(
         train_NF=scaled_NF,
-        val_NF=torch.from_numpy(data.scaler.transform(data.val_NF).astype(np.float32)),
+        val_NF=torch.from_numpy(data.val_scaled_NF),
         unit_F=torch.from_numpy(data.scaler.scale_F),
         floor_F=torch.tensor([c.resolution or 1e-12 for c in columns], dtype=torch.float64),
     )
@@ -212,11 +242,11 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
         raise TrainingError("a reconstruction of validation rows is not finite")
     bits_NF = codelength.cross_fitted_bits(val_NF, reconstruction_NF, columns)
     hidden_NF = np.random.default_rng(0).random(val_NF.shape) < HIDDEN_SHARE
-    filled_NF = np.where(hidden_NF, data.train_NF.mean(axis=0), val_NF)
+    filled_NF = np.where(hidden_NF, data.mean_F, val_NF)
     target_NF = np.where(hidden_NF, val_NF, np.nan)
     hidden_bits_NF = codelength.cross_fitted_bits(target_NF, bundle.reconstruct(filled_NF), columns)
     masked = float(hidden_bits_NF.sum() / hidden_NF.sum())
-    measured = metrics.measure(val_NF, reconstruction_NF, data.train_NF.std(axis=0))
+    measured = metrics.measure(val_NF, reconstruction_NF, data.spread_F)
     return {
         "bits_per_feature": float(bits_NF.mean()),
         "bits_per_feature_masked": masked,

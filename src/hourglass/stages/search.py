@@ -73,11 +73,12 @@ def _studies(
         seed=settings.seed,
     )
     store = search.open_store(settings.storage, paths.root)
+    scalers = {candidate.scaler for candidate in chosen}
+    known = {s: trials.context(paths, s, params.model.latent_dim) for s in scalers}
     names, studies = [], []
     for candidate in chosen:
-        known = trials.context(paths, candidate.scaler, params.model.latent_dim)
         overrides = settings.space.get(candidate.loss, {})
-        space = losses.space(candidate.loss, overrides, context=known)
+        space = losses.space(candidate.loss, overrides, context=known[candidate.scaler])
         comparable = {
             "data": schema.digest,
             "schema": schema.to_json(),
