@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hourglass import losses, models
-from hourglass.errors import TrainingError
+from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Context
 from hourglass.models import Architecture
 from hourglass.training import Curve, Rows, Schedule, TrainerOptions, fit
@@ -76,7 +76,7 @@ def test_options_that_lightning_refuses_are_named():
     autoencoder = models.build("dense", Architecture(6, 2, (8,), "silu", None))
     loss = losses.build("mse", Context(6, torch.zeros(6), 1.0, 10.0), {})
     options = TrainerOptions(accelerator="abacus")
-    with pytest.raises(TrainingError, match="abacus"):
+    with pytest.raises(ConfigError, match="abacus"):
         fit(autoencoder, loss, data(), Schedule(1, 32, 1e-3, 0), options)
 
 

@@ -40,36 +40,42 @@ def choose(
         LossError: a wanted loss isn't admissible; the message says why and what to do.
         UnknownNameError: a wanted loss doesn't exist.
     """
+    admissible, left_out = _admissible(scalers, profile)
     if wanted == "auto":
-        return _all_admissible(scalers, profile)
+        for name, why in left_out.items():
+            log.info("%s is left out: %s", name, why)
+        if not admissible:
+            raise LossError(
+                "params.yaml: normalize.scalers: no loss is admissible on these data with "
+                f"{', '.join(scalers)}: add 'standard' or 'unit'"
+            )
+        return admissible
+    alternatives = [c.loss for c in admissible]
     chosen = []
     for i, name in enumerate(wanted):
         where = f"params.yaml: search.losses[{i}]"
         LOSSES.check(name, where)
         if name in wanted[:i]:
             raise LossError(f"{where}: {name!r} is listed twice")
-        alternatives = [c.loss for c in _all_admissible(scalers, profile)]
         chosen.append(_checked(name, where, scalers, profile, paths, alternatives))
     return chosen
 
 
-def _all_admissible(scalers: Sequence[str], profile: dict[str, Any]) -> list[Candidate]:
-    found = []
+def _admissible(
+    scalers: Sequence[str], profile: dict[str, Any]
+) -> tuple[list[Candidate], dict[str, str]]:
+    """What the data admit, the simplest first, and why each other loss is left out."""
+    found, left_out = [], {}
     for name in sorted(LOSSES.names(), key=lambda n: LOSSES.load(n).rank):
         loss = LOSSES.load(name)
         scaler = _scaler(loss.scalers, scalers, profile)
         advice = profile["domains"][loss.domain.value]
         if scaler is None or advice["status"] != "admissible":
-            why = advice["reason"] if scaler else f"needs scaler {' or '.join(loss.scalers)}"
-            log.info("%s is left out: %s", name, why)
+            needed = f"needs scaler {' or '.join(loss.scalers)}"
+            left_out[name] = advice["reason"] if scaler else needed
         else:
             found.append(Candidate(name, scaler))
-    if not found:
-        raise LossError(
-            f"params.yaml: normalize.scalers: no loss goes with {', '.join(scalers)} on these data"
-            ": add 'standard' or 'unit'"
-        )
-    return found
+    return found, left_out
 
 
 def _scaler(suitable: Sequence[str], fitted: Sequence[str], profile: dict[str, Any]) -> str | None:
@@ -88,7 +94,8 @@ def _checked(
 ) -> Candidate:
     loss = LOSSES.load(name)
     needs = "targets in [0, 1]" if loss.domain is Domain.UNIT else "real targets"
-    instead = f"one of {', '.join(a for a in alternatives if a != name)}"
+    others = ", ".join(a for a in alternatives if a != name)
+    instead = f"one of {others}" if others else "another loss"
     scaler = _scaler(loss.scalers, scalers, profile)
     if scaler is None:
         raise LossError(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import baselines, codelength, metrics, trials
+from hourglass import baselines, codelength, metrics, scaling, trials
 from hourglass.bundle import Bundle
 from hourglass.paths import Paths
 from hourglass.verdict import Verdict, interval
@@ -92,9 +92,13 @@ def score_baselines(
     """
     scores = {name: Scores() for name in baselines.BASELINES}
     for seed, bundle in by_seed.items():
-        data = trials.load(paths, scaler, seed if bundle.recipe.resplit else None)
-        scale, latent_dim = data.scaler, bundle.recipe.architecture.latent_dim
-        train_NF = data.train_NF.astype(np.float64)
+        resplit_seed = seed if bundle.recipe.resplit else None
+        data = trials.load(paths, bundle.scaler.name, resplit_seed)
+        # The advised scaler need not be one that normalize was told to fit.
+        original_NF = data.scaler.inverse(data.train_NF)
+        scale = scaling.fit(scaler, original_NF, data.schema.columns)
+        latent_dim = bundle.recipe.architecture.latent_dim
+        train_NF = scale.transform(original_NF)
         for name, own in scores.items():
 
             def answer(rows_NF: Array, name: str = name) -> Array:

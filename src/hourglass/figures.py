@@ -3,6 +3,7 @@
 Shapes: K rows that are shown, F features.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> Non
     for (name, bits_F), colour in zip(by_name.items(), COLOURS * 9, strict=False):
         axes.plot(bits_F[order], places, "o", color=colour, markersize=5, alpha=0.8, label=name)
     labels = [n if len(n) <= 28 else f"{n[:27]}…" for n in (names[i] for i in order)]
-    axes.set_yticks(places, labels)
+    axes.set_yticks(places, labels, parse_math=False)  # names may hold a $
     more = f" (the {MAX_BARS} costliest of {len(names)})" if len(names) > MAX_BARS else ""
     axes.set(xlabel="bits on test rows", title=f"Bits of each column{more}")
     axes.grid(visible=True, axis="both", color="#E5E5E5", linewidth=0.7)
@@ -263,6 +264,8 @@ def _legend(axes: Axes) -> None:
 def _save(figure: Figure, path: Path, *, tight: bool = True) -> None:
     """Writes the PNG in one step, without a time stamp: the same picture is the same file."""
     FigureCanvasAgg(figure)
-    with replacing(path) as beside:
+    with replacing(path) as beside, warnings.catch_warnings():
+        # Columns may be named in any script; what the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         box = "tight" if tight else None
         figure.savefig(beside, format="png", bbox_inches=box, metadata={"Software": None})

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ PURE = (
     "trials.py",
 )
 
+LIBRARIES = ("numpy", "optuna", "pytorch-lightning", "scipy", "torch")
+
 
 def digest(*parts: Any) -> str:
     """First 16 hex digits of the SHA-256 of plain data; equal data give equal digests."""
@@ -46,8 +49,9 @@ def digest_files(*roots: Path) -> str:
 
 
 def code_version() -> str:
-    """Digest of the code that can change a number of a fit."""
-    return digest_files(*(PACKAGE / name for name in PURE))
+    """Digest of the code that can change a number of a fit, its libraries' versions included."""
+    libraries = {name: version(name) for name in LIBRARIES}
+    return digest(digest_files(*(PACKAGE / name for name in PURE)), libraries)
 
 
 def revision_tags(root: Path) -> dict[str, str]:

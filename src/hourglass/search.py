@@ -11,13 +11,14 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import SQLAlchemyError
 
 from hourglass import trials
 from hourglass.candidates import Candidate
@@ -182,17 +183,21 @@ def open_store(url: str, root: Path) -> BaseStorage:
     """Opens Optuna's store, making the folder of a SQLite file; a relative file is below `root`.
 
     Raises:
-        ConfigError: the URL can't be opened.
+        ConfigError: the URL can't be opened, or what is there is no store.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
             file = root / str(parsed.database)
             file.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{file}"
+            url = f"sqlite:///{quote(str(file))}"
         return optuna.storages.RDBStorage(url)
-    except (ArgumentError, ImportError, OSError) as error:
-        raise ConfigError(f"params.yaml: search.storage: can't open {url!r}: {error}") from error
+    except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise ConfigError(
+            f"params.yaml: search.storage: can't open {url!r}: {cause}. Name another store, or "
+            "move this one away: the search then begins anew"
+        ) from error
 
 
 def run(

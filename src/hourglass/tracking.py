@@ -11,10 +11,12 @@ import logging
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths
@@ -216,24 +218,23 @@ class MlflowTracker(Tracker):
 
     def __init__(self, experiment: str, root: Path) -> None:
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of migrations at INFO
         self.uri = tracking_uri(root)
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        self.client = mlflow.MlflowClient()
-        try:
-            found = self.client.get_experiment_by_name(experiment)
-            if found is not None and found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            self.experiment_id = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(experiment, tags=EXPERIMENT_TAGS)
-            )
-        except MlflowException as error:
-            raise TrackingError(f"MLflow's store at {self.uri} can't be used: {error}") from error
+        with _impatient(), answering(self.uri):
+            self.client = mlflow.MlflowClient()
+            self.experiment_id = self._experiment(experiment)
+
+    def _experiment(self, name: str) -> str:
+        """The experiment's identifier; made if it isn't there, brought back if it was deleted."""
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
 
     def run(
         self,
@@ -244,12 +245,16 @@ class MlflowTracker(Tracker):
         seconds: float = 0.0,
     ) -> Run:
         """See Tracker."""
-        found = self.client.search_runs(
-            [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
-        )
-        if found:
-            status = found[0].info.status
-            return MlflowRun(self.client, found[0].info.run_id, key, finished=status == "FINISHED")
+        with answering(self.uri):
+            found = self.client.search_runs(
+                [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
+            )
+            run = found[0] if found else self._new(key, name, tags, parent, seconds)
+        return MlflowRun(self.client, self.uri, key, run)
+
+    def _new(
+        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None, seconds: float
+    ) -> Any:
         every = {
             "hourglass.key": key,
             "mlflow.source.name": f"hourglass {key.partition(' ')[0]}",
@@ -260,26 +265,33 @@ class MlflowTracker(Tracker):
         if parent is not None:
             every["mlflow.parentRunId"] = parent.id
         start = int((time.time() - seconds) * 1000)
-        run = self.client.create_run(self.experiment_id, start, every, name)
-        return MlflowRun(self.client, run.info.run_id, key, finished=False)
+        return self.client.create_run(self.experiment_id, start, every, name)
 
 
 class MlflowRun(Run):
-    """A run in MLflow."""
+    """A run in MLflow; what a killed stage had recorded already is not recorded twice."""
 
-    def __init__(self, client: Any, run_id: str, key: str, *, finished: bool) -> None:
+    def __init__(self, client: Any, uri: str, key: str, run: Any) -> None:
         self._client = client
+        self._uri = uri
         self.key = key
-        self.id = run_id
-        self.finished = finished
+        self.id = run.info.run_id
+        self.finished = run.info.status == "FINISHED"
+        # MLflow adds a point to a curve unless it knows the very same with the same time.
+        self._time = run.info.start_time
+        self._known = set(run.data.params)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """See Run."""
         from mlflow.entities import Param
 
-        if not self.finished:
-            entities = [Param(k, _short(v)) for k, v in values.items()]
-            self._client.log_batch(self.id, params=entities)
+        # MLflow refuses to change a parameter. Those that a continued run may differ in, such as
+        # the number of workers, change no number: the first value stays.
+        entities = [Param(k, _short(v)) for k, v in values.items() if k not in self._known]
+        if entities and not self.finished:
+            with answering(self._uri):
+                self._client.log_batch(self.id, params=entities)
+            self._known |= set(values)
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
@@ -289,47 +301,86 @@ class MlflowRun(Run):
         """See Run."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
         entities = [
-            Metric(name, value, now, int(point["epoch"]))
+            Metric(name, value, self._time, int(point["epoch"]))
             for point in points
             for name, value in point.items()
             if name != "epoch"
         ]
         for start in range(0, 0 if self.finished else len(entities), BATCH):
-            self._client.log_batch(self.id, metrics=entities[start : start + BATCH])
+            with answering(self._uri):
+                self._client.log_batch(self.id, metrics=entities[start : start + BATCH])
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """See Run."""
         if not self.finished:
-            self._client.log_artifact(self.id, str(path), folder or None)
+            with answering(self._uri):
+                self._client.log_artifact(self.id, str(path), folder or None)
 
     def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """See Run."""
         if not self.finished:
             columns = {k: [r[k] for r in rows] for k in rows[0]}
-            self._client.log_table(self.id, columns, f"{name}.json")
+            with answering(self._uri):
+                self._client.log_table(self.id, columns, f"{name}.json")
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""
         if not self.finished:
-            self._client.log_inputs(self.id, [_data_entity(s) for s in sets])
+            with answering(self._uri):
+                self._client.log_inputs(self.id, [_data_entity(s) for s in sets])
 
     def note(self, markdown: str) -> None:
         """See Run."""
         if not self.finished:
-            self._client.set_tag(self.id, "mlflow.note.content", markdown)
+            with answering(self._uri):
+                self._client.set_tag(self.id, "mlflow.note.content", markdown)
 
     def finish(self, failed: bool = False) -> None:
         """See Run."""
         if not self.finished:
-            self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
+            with answering(self._uri):
+                self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
             self.finished = not failed
 
 
 def tracking_uri(root: Path) -> str:
     """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+    file = quote(str((root / "mlflow.db").resolve()))  # a folder's name may hold % or ?
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Turns what MLflow raises into one error that says which store it was.
+
+    Raises:
+        TrackingError: the store can't be reached, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise TrackingError(
+            f"MLflow's store at {uri} can't be used: {cause}. Mend it, move the file away, or name "
+            "another store (MLFLOW_TRACKING_URI); finished trials are kept"
+        ) from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Gives up on a server that isn't there after seconds; MLflow would try for minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "2")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def _user() -> str:

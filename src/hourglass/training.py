@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from hourglass.batches import Batch, Epochs, Slices
-from hourglass.errors import TrainingError
+from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Loss
 from hourglass.models import Autoencoder
 
@@ -191,7 +191,8 @@ def fit(
     On return both are on the CPU in evaluation mode.
 
     Raises:
-        TrainingError: the loss became non-finite, or Lightning refuses the options.
+        TrainingError: the loss became non-finite.
+        ConfigError: Lightning refuses the options.
     """
     module = Fit(autoencoder, loss, rows, plan)
     with _quiet():
@@ -211,10 +212,20 @@ def fit(
                 use_distributed_sampler=False,
             )
         except (ValueError, RuntimeError, MisconfigurationException) as error:
-            raise TrainingError(f"Lightning refuses {options}: {error}") from error
-        trainer.fit(module)
+            raise _refused(options, error) from error
+        try:
+            trainer.fit(module)
+        except MisconfigurationException as error:
+            raise _refused(options, error) from error
     module.cpu().eval()
     return module.curve
+
+
+def _refused(options: TrainerOptions, error: Exception) -> ConfigError:
+    given = ", ".join(f"{name} {value!r}" for name, value in vars(options).items())
+    return ConfigError(
+        f"params.yaml: search or train: Lightning refuses {given}: {' '.join(str(error).split())}"
+    )
 
 
 def is_rank_zero() -> bool:

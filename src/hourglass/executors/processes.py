@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_handles
 from typing import Any
 
 from hourglass.errors import TrainingError
@@ -19,7 +21,8 @@ class Processes(Executor):
     """A pool of processes.
 
     A server process imports the fits' modules once (some seconds of torch and Lightning) and
-    forks each worker from there; systems without fork start each worker anew.
+    forks each worker from there; systems without fork start each worker anew. A worker ends with
+    the process that started it, even if that one is killed.
     """
 
     def __init__(self, workers: int) -> None:
@@ -32,7 +35,7 @@ class Processes(Executor):
             context.set_forkserver_preload(["hourglass.trials"])
         self._before = {k: os.environ.get(k) for k in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)  # the server and its workers inherit them
-        self._pool = ProcessPoolExecutor(workers, mp_context=context)
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         for _ in range(workers):  # they import while the coordinator does other things
             self._pool.submit(os.getpid)
 
@@ -63,6 +66,18 @@ class Processes(Executor):
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is gone; else it would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait_handles([sentinel])
+    os._exit(1)  # nobody is left to hear of an exception
 
 
 def _died() -> TrainingError:

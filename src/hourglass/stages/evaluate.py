@@ -248,7 +248,9 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
 def _record(params: Params, paths: Paths, found: Findings) -> None:
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
-    key = f"evaluate {digest(digest_files(*folders), params.evaluate.model_dump())}"
+    # What was said is part of the key: another objective may choose among the same models.
+    said = [paths.evaluate(n) for n in ("metrics.json", "leaderboard.csv", "cross.csv")]
+    key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
     tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
     run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})

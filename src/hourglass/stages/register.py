@@ -10,9 +10,8 @@ import pandas as pd
 from hourglass import provenance, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
-from hourglass.errors import TrackingError
 from hourglass.paths import Paths, existing, read_json, write_json
-from hourglass.tracking import MlflowTracker, Run, grouped
+from hourglass.tracking import MlflowTracker, Run, answering, grouped
 
 log = logging.getLogger(__name__)
 
@@ -22,27 +21,22 @@ EXAMPLE_ROWS = 3
 def run(params: Params, paths: Paths) -> None:
     """Registers the model that evaluate selected and writes version.json.
 
-    A bundle that is registered already keeps its version; the alias moves to it.
+    A bundle that is registered already keeps its version, provided that its files are still there;
+    the alias moves to it.
 
     Raises:
         TrackingError: the registry refuses.
     """
-    from mlflow.exceptions import MlflowException
-
     report = read_json(paths.evaluate("metrics.json"), "evaluate")
     folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
     bundle_digest = provenance.digest_files(folder)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_
-    try:
+    with answering(tracker.uri):
         version = _registered(tracker.client, settings.name, bundle_digest)
         if version is None:
             version = _register(tracker, params, paths, report, bundle_digest)
         tracker.client.set_registered_model_alias(settings.name, settings.alias, version.version)
-    except MlflowException as error:
-        raise TrackingError(
-            f"the registry at {tracker.uri} did not take {settings.name!r}: {error}"
-        ) from error
     log.info("%s version %s is now @%s", settings.name, version.version, settings.alias)
     write_json(
         paths.register("version.json"),
@@ -58,10 +52,24 @@ def run(params: Params, paths: Paths) -> None:
 
 
 def _registered(client: Any, name: str, bundle_digest: str) -> Any:
-    """The version that holds this very bundle, or None."""
+    """The newest version that holds this very bundle, files included, or None."""
     found = client.search_model_versions(f"name = '{name}'")
     same = [v for v in found if v.tags.get("hourglass.bundle") == bundle_digest]
-    return max(same, key=lambda v: int(v.version), default=None)
+    newest_first = sorted(same, key=lambda v: -int(v.version))
+    return next((v for v in newest_first if _has_files(v)), None)
+
+
+def _has_files(version: Any) -> bool:
+    """Whether the model's files are still in the artifact store; the registry doesn't look."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    try:
+        get_model_info(f"models:/{version.name}/{version.version}")
+    except (MlflowException, OSError) as error:
+        log.warning("version %s has lost its files (%s)", version.version, error)
+        return False
+    return True
 
 
 def _register(

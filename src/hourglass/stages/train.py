@@ -133,7 +133,8 @@ def _parent(
 def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> None:
     tags = {"hourglass.stage": "train", "hourglass.loss": spec.loss}
     if result.failure:
-        log.warning("%s, seed %d failed: %s", spec.loss, spec.seed, result.failure)
+        if is_rank_zero():
+            log.warning("%s, seed %d failed: %s", spec.loss, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
     name = f"{spec.loss} · {spec.scaler} · seed {spec.seed}"
     child = tracker.run(f"{parent.key} {spec.loss} {spec.seed}", name, tags, parent, result.seconds)
