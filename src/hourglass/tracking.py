@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths
@@ -345,9 +344,21 @@ class MlflowRun(Run):
 
 
 def tracking_uri(root: Path) -> str:
-    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`."""
-    file = quote(str((root / "mlflow.db").resolve()))  # a folder's name may hold % or ?
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
+    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`.
+
+    Raises:
+        TrackingError: MLflow can't keep its files in this folder.
+    """
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
+    folder = root.resolve()
+    if set("%?") & set(str(folder)):
+        # MLflow 3.17 reads paths as URIs, here and there: %41 becomes A, and ? ends the path.
+        raise TrackingError(
+            f"MLflow can't keep its files in {folder}: it misreads % and ? in the names of folders."
+            " Rename that folder, or name a store elsewhere (MLFLOW_TRACKING_URI)"
+        )
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 @contextmanager

@@ -114,8 +114,7 @@ def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
-    fits = read_csv(paths.train("fits.csv"), "train")
-    failed = {f["loss"]: f["failure"] for f in fits if f["failure"]}
+    fits, failed = read_csv(paths.train("fits.csv"), "train"), _failed(paths)
     for loss, cause in failed.items():
         log.warning("%s is left out: a fit failed (%s)", loss, cause)
     values: dict[str, dict[int, float]] = {}
@@ -127,6 +126,12 @@ def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     if not values:
         raise MissingInputError(f"{paths.train('fits.csv')} has no complete loss: run train again")
     return values
+
+
+def _failed(paths: Paths) -> dict[str, str]:
+    """Losses that a seed failed, each with its first cause: they take no part in the verdict."""
+    fits = read_csv(paths.train("fits.csv"), "train")
+    return {f["loss"]: f["failure"] for f in reversed(fits) if f["failure"]}
 
 
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
@@ -190,7 +195,7 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
     page = Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.metrics["verdict"],
-        remarks=_remarks(params, found),
+        remarks=[*_remarks(params, found), *_left_out(paths)],
         leaderboard=found.rows,
         cross=evaluation.cross(order, found.scores, found.baselines),
         pictures=[Picture(paths.evaluate(n), t, a) for n, (t, a) in PICTURES.items()],
@@ -205,8 +210,8 @@ def _remarks(params: Params, found: Findings) -> list[str]:
     agree = (
         "Test rows agree with the choice."
         if numbers["test_rows_agree"]
-        else f"Test rows disagree: on them {numbers['best_on_test_rows']} is ahead, by "
-        "less than a new choice could rest on, since choosing by test rows would spoil them."
+        else f"Test rows disagree: on them {numbers['best_on_test_rows']} is ahead, a loss that "
+        "validation rows call worse. The choice stays: to choose by test rows would spoil them."
     )
     saved = numbers["bits_per_feature_pca"] - numbers["bits_per_feature"]
     beats = "saves" if saved > 0 else "costs"
@@ -224,6 +229,13 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         f"({params.model.latent_dim}).",
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
+    ]
+
+
+def _left_out(paths: Paths) -> list[str]:
+    return [
+        f"{loss} takes no part in the verdict: a fit failed ({cause})."
+        for loss, cause in _failed(paths).items()
     ]
 
 

@@ -37,6 +37,7 @@ def run(params: Params, paths: Paths) -> None:
     profile = read_json(paths.profile, "preprocess")
     chosen = candidates.choose(settings.losses, params.normalize.scalers, profile, paths)
     log.info("candidates: %s", ", ".join(f"{c.loss} ({c.scaler})" for c in chosen))
+    _warn_of_width(params.model.latent_dim, len(schema.columns))
     names, studies = _studies(params, paths, schema, chosen)
     key = f"search {provenance.digest(names, settings.trials_per_loss)}"
     totals = dict.fromkeys((c.loss for c in chosen), settings.trials_per_loss)
@@ -57,6 +58,16 @@ def run(params: Params, paths: Paths) -> None:
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
+
+
+def _warn_of_width(latent_dim: int, features: int) -> None:
+    if latent_dim >= features:
+        log.warning(
+            "params.yaml: model.latent_dim %d is not below the %d columns: the model can copy its "
+            "input, noise and all, and losses can hardly differ; choose a narrower bottleneck",
+            latent_dim,
+            features,
+        )
 
 
 def _studies(
