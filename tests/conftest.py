@@ -64,6 +64,7 @@ def make_project(folder: Path) -> Project:
     (folder / "data" / "raw").mkdir(parents=True)
     for name in PROJECT_FILES:
         shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     # Stages name source files as their dependencies.
     (folder / "src").symlink_to(ROOT / "src")
     project = Project(folder)

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("done") / "a project")
     project.change(search={"losses": LOSSES, "workers": 2}, train={"workers": 2})
     project.run("git", "init", "-q")
-    project.run("dvc", "init", "-q")
     project.run("dvc", "repro")
     return project
 
@@ -160,9 +158,17 @@ def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done
 
 def test_dvc_shows_metrics_plots_and_parameter_changes(done):
     assert metrics(done)["selected_loss"] in done.run("dvc", "metrics", "show").stdout
-    assert Path(done.run("dvc", "plots", "show", "--json").stdout) is not None
-    shown = done.run("dvc", "plots", "show").stdout
-    assert "index.html" in shown
+    plots = json.loads(done.run("dvc", "plots", "show", "--json").stdout)["data"]
+    points = plots["Learning curves"][0]["content"]["data"]["values"]
+    assert {p["loss"] for p in points} == set(LOSSES)
+    assert "reports/evaluate/reconstructions.png" in plots
+    assert "index.html" in done.run("dvc", "plots", "show").stdout
+    done.run("git", "add", "-A")
+    done.run("git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "first")
+    done.change(search={"trials_per_loss": 4})
+    said = done.run("dvc", "params", "diff").stdout
+    done.change(search={"trials_per_loss": 3})
+    assert "search.trials_per_loss" in said
 
 
 def test_two_processes_a_fit_give_the_losses_of_one(done, tmp_path):
