@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -60,6 +62,29 @@ def test_a_killed_worker_is_reported_and_nothing_hangs():
         future = executor.submit(die, 0)
         with pytest.raises(TrainingError, match="ended without an answer"):
             executor.wait([future])
+
+
+START_AND_DIE = """
+import os, signal
+from hourglass.executors.processes import Processes
+if __name__ == "__main__":
+    with Processes(1) as pool:
+        print(pool.submit(len, "").result(), flush=True)  # the worker is up
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_coordinator_that_was_killed(tmp_path):
+    """A regression: they waited for tasks for ever, each with torch in its memory.
+
+    The call returns when the last process that holds the script's output has ended.
+    """
+    script = tmp_path / "start_and_die.py"
+    script.write_text(START_AND_DIE)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "0\n")
 
 
 def test_workers_auto_means_one_a_core():

@@ -120,6 +120,19 @@ def test_a_store_that_cannot_be_opened_is_named(tmp_path):
         search.open_store("no such thing", tmp_path)
 
 
+def test_a_store_that_is_none_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "studies.db").write_bytes(b"not a database " * 100)
+    message = r"can't open 'sqlite:///.*studies.db': file is not a database. .* begins anew"
+    with pytest.raises(ConfigError, match=message):
+        search.open_store("sqlite:///studies.db", tmp_path)
+
+
+def test_a_store_may_lie_in_any_folder(tmp_path):
+    folder = tmp_path / "ü #1 %41 a?b"
+    finish(study(search.open_store("sqlite:///state/studies.db", folder)))
+    assert [f.name for f in (folder / "state").iterdir()] == ["studies.db"]
+
+
 def test_run_brings_all_studies_to_their_totals_and_tells_the_observer(monkeypatch):
     monkeypatch.setattr(search.trials, "run", bowl)
     storage = optuna.storages.InMemoryStorage()

@@ -1,9 +1,11 @@
 """Runs are found again by their key; the twin in memory and MLflow's own store agree."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from hourglass.errors import TrackingError
 from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, grouped, tracking_uri
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
@@ -83,6 +85,68 @@ def test_recording_a_finished_key_again_adds_nothing(mlflow_tracker, tmp_path):
     record(mlflow_tracker, "twice", tmp_path)
     run_id = mlflow_tracker.run("twice", "a name", {}).id
     assert len(mlflow_tracker.client.get_metric_history(run_id, "val_loss")) == 2
+
+
+def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker):
+    """It may come back with other settings that change no number, such as fewer workers."""
+    for workers in (2, 1):
+        run = mlflow_tracker.run("killed", "a name", {})
+        run.params({"workers": workers, "epochs": 3})
+        run.curve([{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.25}])
+    run.params({"late": 1})
+    found = mlflow_tracker.client.get_run(run.id).data.params
+    assert found == {"workers": "2", "epochs": "3", "late": "1"}
+    assert len(mlflow_tracker.client.get_metric_history(run.id, "val_loss")) == 2
+
+
+def test_a_deleted_experiment_comes_back(mlflow_tracker, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
+    first = MlflowTracker("deleted", tmp_path)
+    first.client.delete_experiment(first.experiment_id)
+    assert MlflowTracker("deleted", tmp_path).experiment_id == first.experiment_id
+
+
+@pytest.fixture
+def restored():
+    """MLflow's global choice of a store as it was."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    yield
+    mlflow.set_tracking_uri(before)
+    mlflow.set_registry_uri(before)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_store_that_is_no_database_is_named_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
+    message = r"MLflow's store at sqlite:.*mlflow.db can't be used: file is not a database. Mend it"
+    with pytest.raises(TrackingError, match=message):
+        MlflowTracker("x", tmp_path)
+
+
+@pytest.mark.usefixtures("restored")
+def test_an_address_of_an_unknown_kind_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://loft")
+    with pytest.raises(TrackingError, match=r"store at carrier-pigeon://loft can't be used"):
+        MlflowTracker("x", tmp_path)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_server_that_is_away_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match=r"store at http://127.0.0.1:9 can't be used"):
+        MlflowTracker("x", tmp_path)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+
+
+@pytest.mark.parametrize("name", ["50 %41", "why?"])
+def test_a_folder_whose_name_mlflow_misreads_is_refused(name, monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(TrackingError, match=r"it misreads % and \? in the names of folders"):
+        tracking_uri(tmp_path / name)
 
 
 def test_children_name_their_parent(mlflow_tracker):

@@ -43,6 +43,7 @@ class Board:
         self._failed = dict.fromkeys(total, 0)
         self._best: dict[str, float] = {}
         self._start = time.monotonic()
+        self._earlier = 0
         self._said = 0
         self._console = Console(stderr=True)
         self._bar = Progress(
@@ -71,17 +72,26 @@ class Board:
         if self._on_terminal:
             self._live.stop()
 
-    def done(self, loss: str, value: float | None) -> None:
-        """Counts a finished fit of `loss`; `value` is None if it failed."""
+    def done(self, loss: str, value: float | None, *, earlier: bool = False) -> None:
+        """Counts a finished fit of `loss`.
+
+        Args:
+            loss: Its loss.
+            value: None if it failed.
+            earlier: Whether an earlier run finished it: then it says nothing of the time left.
+        """
         self._done[loss] += 1
         if value is None:
             self._failed[loss] += 1
         else:
             self._best[loss] = min(value, self._best.get(loss, value))
         self._bar.advance(self._task)
+        if earlier:
+            self._earlier, self._start = sum(self._done.values()), time.monotonic()
+            self._bar.reset(self._task, completed=self._earlier)
         if self._on_terminal:
             self._live.update(self._view())
-        else:
+        elif not earlier:
             self._say()
 
     def _view(self) -> Group:
@@ -101,7 +111,7 @@ class Board:
             return
         self._said = done * 10 // total
         elapsed = time.monotonic() - self._start
-        left = elapsed / done * (total - done)
+        left = elapsed / (done - self._earlier) * (total - done)
         best = ", ".join(f"{k} {v:.3f}" for k, v in sorted(self._best.items(), key=lambda i: i[1]))
         log.info(
             "%s: %d/%d, about %.0f s left; best so far: %s", self._title, done, total, left, best

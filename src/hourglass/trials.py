@@ -157,7 +157,10 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
     val_NF = np.load(existing(paths.values("val"), "preprocess"))
     if resplit_seed is None:
         fitted = Scaler.from_json(read_json(paths.scaler(scaler), "normalize"))
-        train_NF, scaled_NF = (np.load(paths.scaled(scaler, s)) for s in ("train", "val"))
+        train_NF, scaled_NF = (
+            np.load(existing(paths.scaled(scaler, split), "normalize"))
+            for split in ("train", "val")
+        )
         return _data(schema, fitted, train_NF, scaled_NF, val_NF)
     train_NF = np.load(existing(paths.values("train"), "preprocess"))
     both_NF = np.concatenate([train_NF, val_NF])

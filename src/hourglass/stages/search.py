@@ -45,9 +45,11 @@ def run(params: Params, paths: Paths) -> None:
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         tracker = MlflowTracker(params.tracking.experiment, paths.root)
         parent = _parent(tracker, key, params, schema, paths)
+        earlier = {(s.candidate.loss, o.number) for s in studies for o in s.outcomes()}
 
         def observe(outcome: Outcome) -> None:
-            board.done(outcome.candidate.loss, outcome.value)
+            at = (outcome.candidate.loss, outcome.number)
+            board.done(outcome.candidate.loss, outcome.value, earlier=at in earlier)
             _record(tracker, parent, outcome)
 
         def make_spec(candidate: Candidate, hyper: Mapping[str, float]) -> Spec:

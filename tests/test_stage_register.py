@@ -1,0 +1,56 @@
+"""A model is registered once, and again only when its files are lost."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.fits import make_files, spec
+
+from hourglass import config, trials
+from hourglass.config import Params
+from hourglass.paths import Paths, read_json, write_json
+from hourglass.stages import register
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory):
+    """A folder with a trained model that evaluate selected."""
+    root = make_files(tmp_path_factory.mktemp("a project"))
+    paths = Paths(root)
+    trials.run(replace(spec(root), save_to=paths.model("mse", 1)))
+    numbers = {"bits_per_feature": 2.0, "bits_per_feature_pca": 2.1, "rmse": 1.0, "mae": 0.5}
+    chosen = {"selected_loss": "mse", "selected_seed": 1, "rows_test": 40, "verdict": "mse is best"}
+    write_json(paths.evaluate("metrics.json"), {**chosen, **numbers})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(root)
+        yield paths
+
+
+def registered(params: Params, paths: Paths) -> dict:
+    register.run(params, paths)
+    return read_json(paths.register("version.json"), "register")
+
+
+@pytest.mark.slow
+def test_a_model_is_registered_once_and_again_when_its_files_are_lost(project, caplog):
+    import mlflow
+
+    params = config.load(ROOT / "params.yaml")
+    first = registered(params, project)
+    assert (first["version"], first["uri"]) == (1, "models:/hourglass-autoencoder@champion")
+    assert registered(params, project) == first
+    assert not caplog.records
+    other = params.model_copy(
+        update={"register_": params.register_.model_copy(update={"alias": "challenger"})}
+    )
+    assert registered(other, project)["version"] == 1
+    shutil.rmtree(project.root / "mlruns")
+    assert registered(params, project)["version"] == 2
+    assert "version 1 has lost its files" in caplog.text
+    mlflow.pyfunc.load_model(first["uri"])
+    client = mlflow.MlflowClient()
+    assert client.get_registered_model(first["name"]).aliases["champion"] in {2, "2"}
