@@ -234,9 +234,17 @@ def _remarks(params: Params, found: Findings) -> list[str]:
 
 def _left_out(paths: Paths) -> list[str]:
     return [
-        f"{loss} takes no part in the verdict: a fit failed ({cause})."
-        for loss, cause in _failed(paths).items()
+        f"{loss} takes no part in the verdict: {what} failed ({cause})."
+        for what, failed in (("every trial", _fruitless(paths)), ("a fit", _failed(paths)))
+        for loss, cause in failed.items()
     ]
+
+
+def _fruitless(paths: Paths) -> dict[str, str]:
+    """Losses without one good trial, each with its first cause."""
+    trials_ = read_csv(paths.search("trials.csv"), "search")
+    found = {t["loss"] for t in trials_ if t["state"] == "complete"}
+    return {t["loss"]: t["failure"] for t in reversed(trials_) if t["loss"] not in found}
 
 
 def _facts(params: Params, found: Findings) -> dict[str, str]:
