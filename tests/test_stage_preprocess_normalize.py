@@ -333,7 +333,8 @@ def test_a_value_too_large_for_float32_is_refused(paths, raw):
     np.save(paths.values("val"), val_NF)
     with pytest.raises(DataError) as error:
         normalize.run(params(), paths)
-    assert str(error.value) == (
-        "column 'b': a value in the val rows is too large for float32 after scaling by 'unit'; "
-        "mend the value or name the column in params.yaml: preprocess.drop"
+    row = np.load(paths.rows("val"))[0] + 1
+    assert str(error.value).endswith(
+        f"raw.csv: column 'b', row {row} of the data: 1e+300 is too large for float32 after "
+        "scaling by 'unit'; mend the value or name the column in params.yaml: preprocess.drop"
     )

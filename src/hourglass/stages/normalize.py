@@ -64,13 +64,15 @@ def _write(
         start = 0
         for part_BF in moments.slices(values_NF):
             scaled_BF = scaler.transform(part_BF)
-            beyond_F = (np.abs(scaled_BF) > largest).any(axis=0)
-            if beyond_F.any():
-                name = schema.names[int(np.argmax(beyond_F))]
+            beyond = np.argwhere(np.abs(scaled_BF) > largest)
+            if len(beyond):
+                at, column = beyond[0]
+                row = np.load(existing(paths.rows(split), "preprocess"), mmap_mode="r")[start + at]
                 raise DataError(
-                    f"column {name!r}: a value in the {split} rows is too large for float32 after "
-                    f"scaling by {scaler.name!r}; mend the value or name the column in "
-                    "params.yaml: preprocess.drop"
+                    f"{schema.source}: column {schema.names[column]!r}, row {row + 1} of the data: "
+                    f"{part_BF[at, column]:g} is too large for float32 after scaling by "
+                    f"{scaler.name!r}; mend the value or name the column in params.yaml: "
+                    "preprocess.drop"
                 )
             out_NF[start : start + len(part_BF)] = scaled_BF
             start += len(part_BF)
