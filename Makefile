@@ -32,6 +32,7 @@ help: ## list these targets
 		while IFS='|' read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
 
 repro: install ## run the pipeline on your data: only what changed runs again; then the verdict
+	@$(BIN)/python -m hourglass check
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m hourglass summary
 

@@ -237,6 +237,26 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"hourglass {__version__}\n"
 
 
+# --- check ----------------------------------------------------------------------------------------
+
+
+def test_check_names_data_that_are_not_there(tmp_path, capsys):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("path: data/raw ", "path: data/raw/t.cvs "))
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/t.csv").touch()
+    assert main(["-C", str(tmp_path), "check"]) == 2
+    assert capsys.readouterr().err == (
+        "error: data/raw/t.cvs is missing, did you mean 't.csv'? (data/raw holds t.csv); "
+        "mend params.yaml: preprocess.path\n"
+    )
+
+
+def test_check_is_silent_where_all_is_well(capsys):
+    assert main(["-C", str(ROOT), "check"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 # --- summary --------------------------------------------------------------------------------------
 
 
@@ -246,9 +266,10 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
     assert capsys.readouterr().out == (
         "Verdict: bce needs 0.27 bits fewer than mse.\n"
         "\n"
-        "  loss  scaler    bits/feature  interval    verdict  RMSE  MAE   skill vs PCA  seeds\n"
-        "  bce   unit      1.235         1.2 .. 1.3  best     0.5   0.25  0.125         5\n"
-        "  mse   standard  1.5           1.4 .. 1.6  best     0.5   0.25  0.125         5\n"
+        "  loss  scaler    bits/feature  interval        verdict  RMSE    MAE     "
+        "skill vs PCA  seeds\n"
+        "  bce   unit      1.235         1.200 .. 1.300  best     0.5000  0.2500  0.1250        5\n"
+        "  mse   standard  1.500         1.400 .. 1.600  best     0.5000  0.2500  0.1250        5\n"
         "\n"
         "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"
         "\n"

@@ -197,7 +197,7 @@ def test_the_log_says_what_was_decided(paths, raw, caplog):
         f"tabular: {paths.root}/raw.csv: 300 rows (210 train, 45 val, 45 test), 2 columns "
         f"(2 continuous), digest {schema(paths).digest}"
     ) in caplog.text
-    assert "left out, named in preprocess.drop: 1 columns: c" in caplog.text
+    assert "1 left out, named in preprocess.drop: c" in caplog.text
     assert "advice: scaler standard, losses " in caplog.text
 
 

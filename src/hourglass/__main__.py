@@ -19,8 +19,9 @@ from hourglass import __version__
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, HourglassError
 
-SUMMARY = "summary"
+CHECK, SUMMARY = "check", "summary"
 COMMANDS = {
+    CHECK: "read params.yaml and look for the data, before anything runs",
     "preprocess": "read the data, learn the columns, split the rows, advise on losses",
     "normalize": "fit the scalers on the training rows and apply them to all rows",
     "search": "tune every admissible loss with the same budget, judged by one ruler",
@@ -107,7 +108,7 @@ def _can_start_again_from_here(command: str) -> None:
 
 
 def _run(command: str) -> None:
-    from hourglass.paths import Paths
+    from hourglass.paths import Paths, named
 
     paths = Paths()
     if command == SUMMARY:
@@ -120,6 +121,9 @@ def _run(command: str) -> None:
 
     _log_to(sys.stderr)
     params = config.load(paths.params)
+    if command == CHECK:
+        named(paths.root / params.preprocess.path, "preprocess.path")
+        return
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()
     stage.run(params, paths)

@@ -3,18 +3,26 @@
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar, cast
 
 from hourglass.errors import UnknownNameError
 
 T = TypeVar("T")
 
+SHOWN = 12  # names that a message lists before it says how many more there are
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns ", did you mean 'x'?" for the known name closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message; long lists are cut."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 class Catalog(Generic[T]):

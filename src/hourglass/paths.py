@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hourglass.errors import MissingInputError
+from hourglass.catalog import listed, nearest
+from hourglass.errors import DataError, MissingInputError
 
 SPLITS = ("train", "val", "test")
 
@@ -136,6 +137,26 @@ def read_csv(path: Path, stage: str) -> list[dict[str, str]]:
     """
     with existing(path, stage).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def named(path: Path, key: str) -> Path:
+    """Returns `path`, which `key` of params.yaml names, if it exists.
+
+    Raises:
+        DataError: it does not; the message says what lies beside it, and the nearest name.
+    """
+    if path.exists():
+        return path
+    folder = path.parent
+    if not folder.is_dir():
+        raise DataError(
+            f"{path} is missing, and so is its folder {folder}; mend params.yaml: {key}"
+        )
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    beside = f"{folder} holds {listed(names)}" if names else f"{folder} is empty"
+    raise DataError(
+        f"{path} is missing{nearest(path.name, names)} ({beside}); mend params.yaml: {key}"
+    )
 
 
 def existing(path: Path, stage: str) -> Path:

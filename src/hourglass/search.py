@@ -193,7 +193,7 @@ def open_store(url: str, root: Path) -> BaseStorage:
             url = f"sqlite:///{quote(str(file))}"
         return optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        cause = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
         raise ConfigError(
             f"params.yaml: search.storage: can't open {url!r}: {cause}. Name another store, or "
             "move this one away: the search then begins anew"

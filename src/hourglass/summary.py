@@ -65,7 +65,7 @@ def _table(rows: list[dict[str, str]]) -> str:
 def _short(cell: str) -> str:
     """Fractions with four digits; whole numbers and words as they are."""
     try:
-        return cell if cell.lstrip("-").isdigit() else f"{float(cell):.4g}"
+        return cell if cell.lstrip("-").isdigit() else f"{float(cell):#.4g}".rstrip(".")
     except ValueError:
         return cell
 

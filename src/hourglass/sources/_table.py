@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass.catalog import nearest
+from hourglass.catalog import listed, nearest
 from hourglass.errors import DataError, UnknownNameError
 
 log = logging.getLogger(__name__)
 
 CHUNK_VALUES = 1 << 21  # numbers of one chunk: 16 MiB of float64
-SHOWN = 12  # names that a message lists before it says how many more there are
 
 # Texts that stand for "no value"; pyarrow's and pandas' lists together.
 NULLS = (
@@ -69,12 +68,6 @@ class Table(ABC):
 def chunk_rows(columns: int) -> int:
     """Rows of a chunk of so many columns."""
     return max(1, CHUNK_VALUES // max(1, columns))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message; long lists are cut."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def yaml_list(names: Sequence[str]) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass.catalog import nearest
+from hourglass.catalog import listed
 from hourglass.errors import DataError
+from hourglass.paths import named
 from hourglass.sources import Layout, Source
 from hourglass.sources._arrays import Npy, Npz
 from hourglass.sources._delimited import COMPRESSIONS, Delimited
 from hourglass.sources._parquet import Parquet
-from hourglass.sources._table import Table, listed, select
+from hourglass.sources._table import Table, select
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,8 @@ class Tabular(Source):
 
     @cached_property
     def _file(self) -> Path:
-        if self.path.is_dir():
+        if named(self.path, "preprocess.path").is_dir():
             return _only_table(self.path)
-        if not self.path.is_file():
-            raise _not_there(self.path)
         if _reader(self.path) is None:
             raise DataError(
                 f"{self.path}: unknown type {self.path.suffix!r}; save the table as {_TYPES}"
@@ -128,21 +127,6 @@ def _only_table(folder: Path) -> Path:
     raise DataError(
         f"{folder} holds no table{found}; put one file there, {_TYPES}, "
         "or name yours in params.yaml: preprocess.path"
-    )
-
-
-def _not_there(path: Path) -> DataError:
-    """The error for a path that does not exist: what lies beside it, and the nearest name."""
-    folder = path.parent
-    if not folder.is_dir():
-        return DataError(
-            f"{path} is missing, and so is its folder {folder}; mend params.yaml: preprocess.path"
-        )
-    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    beside = f"{folder} holds {listed(names)}" if names else f"{folder} is empty"
-    return DataError(
-        f"{path} is missing{nearest(path.name, names)} ({beside}); "
-        "mend params.yaml: preprocess.path"
     )
 
 

@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hourglass import moments
+from hourglass.catalog import listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
 from hourglass.inference import Extent, Known, infer
@@ -31,7 +32,6 @@ from hourglass.splitting import assign
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
-SHOWN = 12  # names that a message lists before it says how many more there are
 
 
 @dataclass(frozen=True)
@@ -116,22 +116,16 @@ def _check_missing(source: Source, layout: Layout, scan: Scan, missing: str) -> 
     if empty:
         raise DataError(
             f"{source.title}: column {empty[0]!r} has no value in any of the {scan.rows} rows; "
-            f"leave it out (params.yaml: preprocess.drop, which needs: {_shortened(empty)})"
+            f"leave it out (params.yaml: preprocess.drop, which needs: {listed(empty)})"
         )
     if counts and missing == "error":
-        shown = _shortened([f"{name!r} {count}" for name, count in counts.items()])
+        shown = listed([f"{name!r} {count}" for name, count in counts.items()])
         raise DataError(
             f"{source.title}: {len(scan.gaps)} of {scan.rows} rows have missing values, the first "
             f"is {source.place(int(scan.gaps[0]))}; by column: {shown}. "
             "Fill them in, or drop these rows (params.yaml: preprocess.missing: drop_rows) or "
             "those columns (preprocess.drop)"
         )
-
-
-def _shortened(names: list[str]) -> str:
-    """Names for a message; long lists are cut."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _assign(source: Source, scan: Scan, options: Preprocess) -> NDArray[np.int8]:
@@ -220,7 +214,7 @@ def _leave_out(
     values: dict[str, Path],
 ) -> None:
     """Rewrites the splits without the columns that never vary in training rows."""
-    shown = _shortened([f"{name!r} (always {value:g})" for name, value in constants.items()])
+    shown = listed([f"{name!r} (always {value:g})" for name, value in constants.items()])
     if constant_F.all():
         raise DataError(
             f"{source.title}: no column varies over the training rows: {shown}; "
@@ -263,7 +257,7 @@ def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
         log.info("dropped %d rows with missing values", len(scan.gaps))
     for reason, number in Counter(schema.dropped.values()).items():
         names = [name for name, its in schema.dropped.items() if its == reason]
-        log.info("left out, %s: %d columns: %s", reason, number, _shortened(names))
+        log.info("%d left out, %s: %s", number, reason, listed(names))
     log.info(
         "advice: scaler %s, losses %s: %s",
         advice["scaler"],

@@ -10,6 +10,7 @@ from hourglass.candidates import Candidate
 from hourglass.config import Params, write_yaml
 from hourglass.errors import TrainingError
 from hourglass.losses import LOSSES
+from hourglass.models import MODELS
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
@@ -33,6 +34,7 @@ def run(params: Params, paths: Paths) -> None:
         TrainingError: every trial of every loss failed.
     """
     settings = params.search
+    MODELS.check(params.model.kind, "params.yaml: model.kind")
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     profile = read_json(paths.profile, "preprocess")
     chosen = candidates.choose(settings.losses, params.normalize.scalers, profile, paths)
