@@ -14,7 +14,7 @@ from hourglass import __version__
 from hourglass.__main__ import COMMANDS, main
 from hourglass.config import Params
 from hourglass.errors import DataError
-from hourglass.paths import Paths, write_csv, write_json
+from hourglass.paths import Paths, write_csv, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 LEADERBOARD = [
@@ -71,10 +71,8 @@ def evaluated(root: Path = Path()) -> None:
     """Writes the reports of a finished run."""
     paths = Paths(root)
     metrics = {"bits_per_feature": 1.23456789, "bits_per_feature_pca": 1.75, "rows_test": 270}
-    verdict = "bce needs 0.27 bits fewer than mse."
-    write_json(
-        paths.evaluate("metrics.json"), metrics | {"selected_loss": "bce", "verdict": verdict}
-    )
+    write_text(paths.evaluate("verdict.txt"), "bce needs 0.27 bits fewer than mse.\n")
+    write_json(paths.evaluate("metrics.json"), metrics | {"selected_loss": "bce"})
     rows = [row | REST for row in LEADERBOARD]
     write_csv(paths.evaluate("leaderboard.csv"), rows, list(rows[0]))
     version = {"name": "made", "version": "3", "alias": "champion", "uri": "models:/made@champion"}

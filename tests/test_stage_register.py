@@ -9,7 +9,7 @@ from tests.fits import make_files, spec
 
 from hourglass import config, trials
 from hourglass.config import Params
-from hourglass.paths import Paths, read_json, write_json
+from hourglass.paths import Paths, read_json, write_json, write_text
 from hourglass.stages import register
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,8 @@ def project(tmp_path_factory: pytest.TempPathFactory):
     paths = Paths(root)
     trials.run(replace(spec(root), save_to=paths.model("mse", 1)))
     numbers = {"bits_per_feature": 2.0, "bits_per_feature_pca": 2.1, "rmse": 1.0, "mae": 0.5}
-    chosen = {"selected_loss": "mse", "selected_seed": 1, "rows_test": 40, "verdict": "mse is best"}
+    chosen = {"selected_loss": "mse", "selected_seed": 1, "rows_test": 40}
+    write_text(paths.evaluate("verdict.txt"), "mse is best\n")
     write_json(paths.evaluate("metrics.json"), {**chosen, **numbers})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -120,6 +120,15 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
         writer.writerows(rows)
 
 
+def read_text(path: Path, stage: str) -> str:
+    """Reads a text that `stage` wrote, without the line's end.
+
+    Raises:
+        MissingInputError: it is not there; the message says which stage to run.
+    """
+    return existing(path, stage).read_text(encoding="utf-8").rstrip("\n")
+
+
 def read_json(path: Path, stage: str) -> Any:
     """Reads JSON that `stage` wrote.
 

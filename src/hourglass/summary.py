@@ -4,7 +4,7 @@ import csv
 from typing import Any
 
 from hourglass.errors import MissingInputError
-from hourglass.paths import Paths, read_json
+from hourglass.paths import Paths, read_json, read_text
 
 COLUMNS = {  # of leaderboard.csv -> heading here
     "loss": "loss",
@@ -29,7 +29,7 @@ def text(paths: Paths) -> str:
         raise MissingInputError("nothing has been evaluated here yet: run `dvc repro`")
     metrics = read_json(paths.evaluate("metrics.json"), "evaluate")
     parts = [
-        f"Verdict: {metrics['verdict']}",
+        f"Verdict: {read_text(paths.evaluate('verdict.txt'), 'evaluate')}",
         _table(_leaderboard(paths)),
         f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
         f"{metrics['bits_per_feature']:.4g} bits per feature; PCA of the same width: "

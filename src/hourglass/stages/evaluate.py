@@ -16,7 +16,7 @@ from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores
 from hourglass.losses import LOSSES
-from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json
+from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import code_version, digest, digest_files, revision_tags
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
@@ -54,6 +54,7 @@ class Findings:
         scores: Of each loss on test rows.
         baselines: Scores of each baseline on test rows.
         seed: Of the selected loss's model that is delivered.
+        verdict: The verdict in a sentence.
         rows: Lines of leaderboard.csv.
         metrics: Content of metrics.json.
     """
@@ -64,12 +65,13 @@ class Findings:
     scores: Mapping[str, Scores]
     baselines: Mapping[str, Scores]
     seed: int
+    verdict: str
     rows: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Any]
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Writes metrics.json, leaderboard.csv, cross.csv, test_rows.csv, pictures and report.html.
+    """Writes the verdict, metrics.json, the tables, pictures and report.html.
 
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
@@ -79,8 +81,9 @@ def run(params: Params, paths: Paths) -> None:
     _write_tables(paths, found, test_NF)
     _draw(params, paths, found, test_NF)
     _write_page(params, paths, found)
+    write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
     write_json(paths.evaluate("metrics.json"), found.metrics)
-    log.info("%s", found.metrics["verdict"])
+    log.info("%s", found.verdict)
     _record(params, paths, found)
 
 
@@ -108,8 +111,9 @@ def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
     rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
     numbers = evaluation.summary(decision, scores, base, bundles, seed)
     unit = trials.objective_unit(params.search.objective)
-    facts = {"rows_test": len(test_NF), "verdict": summary_sentence(decision, unit)}
-    return Findings(schema, decision, bundles, scores, base, seed, rows, {**numbers, **facts})
+    sentence = summary_sentence(decision, unit)
+    described = {**numbers, "rows_test": len(test_NF)}
+    return Findings(schema, decision, bundles, scores, base, seed, sentence, rows, described)
 
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
@@ -194,7 +198,7 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
     assumed = [f"{loss} assumes {LOSSES.load(loss).assumes}" for loss in order]
     page = Page(
         title=f"Hourglass · {found.schema.source}",
-        verdict=found.metrics["verdict"],
+        verdict=found.verdict,
         remarks=[*_remarks(params, found), *_left_out(paths)],
         leaderboard=found.rows,
         cross=evaluation.cross(order, found.scores, found.baselines),
@@ -269,7 +273,9 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
-    said = [paths.evaluate(n) for n in ("metrics.json", "leaderboard.csv", "cross.csv")]
+    said = [
+        paths.evaluate(n) for n in ("verdict.txt", "metrics.json", "leaderboard.csv", "cross.csv")
+    ]
     key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
     tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
     run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
@@ -286,7 +292,7 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
 
 def _note(found: Findings) -> str:
     lines = [
-        f"**{found.metrics['verdict']}**",
+        f"**{found.verdict}**",
         "",
         "| loss | verdict | bits per feature | behind the best | RMSE | skill vs PCA |",
         "|---|---|---|---|---|---|",

@@ -10,7 +10,7 @@ import pandas as pd
 from hourglass import provenance, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
-from hourglass.paths import Paths, existing, read_json, write_json
+from hourglass.paths import Paths, existing, read_json, read_text, write_json
 from hourglass.tracking import MlflowTracker, Run, answering, grouped
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _register(
         run_id=run.id,
         model_id=info.model_id,
         tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
-        description=_description(report),
+        description=_description(paths, report),
     )
 
 
@@ -111,9 +111,10 @@ DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on
 Raw rows in; reconstructions in original units and each row's code length in bits out."""
 
 
-def _description(report: dict[str, Any]) -> str:
+def _description(paths: Paths, report: dict[str, Any]) -> str:
+    verdict = read_text(paths.evaluate("verdict.txt"), "evaluate")
     return (
-        f"{report['verdict']}\n\nOn {report['rows_test']} test rows: "
+        f"{verdict}\n\nOn {report['rows_test']} test rows: "
         f"{report['bits_per_feature']:.4f} bits per feature "
         f"(PCA of the same bottleneck: {report['bits_per_feature_pca']:.4f}), "
         f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}."
@@ -131,5 +132,5 @@ def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_di
     run = tracker.run(f"register {bundle_digest}", f"register · {schema.source}", tags)
     run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
     run.metrics(grouped({k: report[k] for k in ("bits_per_feature", "rmse", "mae")}, "test"))
-    run.note(_description(report))
+    run.note(_description(paths, report))
     return run
