@@ -172,6 +172,22 @@ def test_dvc_shows_metrics_plots_and_parameter_changes(done):
     assert "search.trials_per_loss" in said
 
 
+def test_back_at_earlier_settings_the_registry_follows(done, tmp_path):
+    """A regression: DVC's run cache brought version.json back, and the alias stayed elsewhere."""
+    import mlflow
+
+    twin = Project(tmp_path / "twin")
+    shutil.copytree(done.folder, twin.folder, symlinks=True)
+    twin.change(register={"alias": "challenger"})
+    twin.run("dvc", "repro")
+    client = mlflow.MlflowClient(f"sqlite:///{twin.folder}/mlflow.db")
+    client.delete_registered_model_alias("hourglass-autoencoder", "champion")
+    twin.change(register={"alias": "champion"})
+    twin.run("dvc", "repro")
+    model = client.get_registered_model("hourglass-autoencoder")
+    assert set(model.aliases) == {"champion", "challenger"}
+
+
 def test_two_processes_a_fit_give_the_losses_of_one(done, tmp_path):
     """DDP on the CPU (gloo), started by the stage from inside `dvc repro`."""
     twin = Project(tmp_path / "twin")
