@@ -17,7 +17,7 @@ LINE = {
     "verdict": "best",
     "selected": True,
     "difference": 0.0,
-    "p_holm": 1.0,
+    "p_adjusted": 1.0,
     "rmse": 12345.678,
     "mae": 1e-5,
     "skill_vs_pca": None,

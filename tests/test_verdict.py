@@ -63,7 +63,7 @@ def test_two_losses_are_compared_by_the_paired_t_test():
     worst = judge(values, RANKS, 0.05, 0.0).standings[1]
     expected = stats.ttest_rel(values["mse"], values["bce"])
     assert worst.p == pytest.approx(expected.pvalue, rel=1e-9)
-    assert worst.p_holm == worst.p
+    assert worst.p_adjusted == worst.p
     interval = expected.confidence_interval(0.95)
     assert (worst.difference_low, worst.difference_high) == pytest.approx(
         (interval.low, interval.high)
@@ -73,9 +73,9 @@ def test_two_losses_are_compared_by_the_paired_t_test():
 def test_adjusted_p_is_never_below_p_and_rises_with_it():
     for seed in range(30):
         rest = judge(draw(seed, 8, 5, shifts=[0.1, 0.03]), RANKS, 0.05, 0.0).standings[1:]
-        assert all(s.p_holm >= s.p for s in rest)
+        assert all(s.p_adjusted >= s.p for s in rest)
         by_p = sorted(rest, key=lambda s: s.p)
-        assert all(a.p_holm <= b.p_holm for a, b in pairwise(by_p))
+        assert all(a.p_adjusted <= b.p_adjusted for a, b in pairwise(by_p))
 
 
 def test_order_of_losses_is_irrelevant():
@@ -94,7 +94,7 @@ def test_a_shift_common_to_all_seeds_changes_no_difference():
     for a, b in zip(before.standings, after.standings, strict=True):
         assert b.mean - a.mean == pytest.approx(3)
         assert b.difference == pytest.approx(a.difference, abs=1e-12)
-        assert b.p_holm == pytest.approx(a.p_holm, rel=1e-6)
+        assert b.p_adjusted == pytest.approx(a.p_adjusted, rel=1e-6)
 
 
 def test_seeds_that_move_all_losses_alike_do_not_hide_a_difference():
@@ -121,7 +121,7 @@ def test_identical_losses_tie_without_a_warning():
     outcome = judge({"mae": [1.0, 1.0], "mse": [1.0, 1.0]}, RANKS, 0.05, 0.0)
     assert (outcome.leader, outcome.selected) == ("mse", "mse")
     assert verdicts(outcome)["mae"] == "tied"
-    assert outcome.standings[1].p_holm == 1.0
+    assert outcome.standings[1].p_adjusted == 1.0
     assert outcome.detectable == 0.0
 
 
@@ -130,7 +130,7 @@ def test_a_difference_without_any_variance_is_certain():
     outcome = judge({"mae": seeds + 0.2, "mse": seeds, "bce": seeds}, RANKS, 0.05, 0.0)
     assert verdicts(outcome) == {"mse": "best", "bce": "tied", "mae": "worse"}
     assert outcome.standings[2].difference_high == pytest.approx(0.2)
-    assert all(np.isfinite(s.p_holm) for s in outcome.standings)
+    assert all(np.isfinite(s.p_adjusted) for s in outcome.standings)
 
 
 def test_differences_of_rounding_are_none():

@@ -30,7 +30,7 @@ LEADERBOARD = (
     "difference",
     "difference_low",
     "difference_high",
-    "p_holm",
+    "p_adjusted",
     "rmse",
     "mae",
     "skill_vs_pca",
@@ -123,7 +123,7 @@ def leaderboard(
     """Lines of leaderboard.csv, the best on validation rows first.
 
     `bits_per_feature` with its interval, `rmse`, `mae` and `skill_vs_pca` are of test rows, means
-    over the seeds; `verdict`, `validation`, `difference` and `p_holm` are of validation rows.
+    over the seeds; `verdict`, `validation`, `difference` and `p_adjusted` are of validation rows.
     """
     rows = []
     for standing in decision.standings:
@@ -143,7 +143,7 @@ def leaderboard(
                 "difference": standing.difference,
                 "difference_low": standing.difference_low,
                 "difference_high": standing.difference_high,
-                "p_holm": standing.p_holm,
+                "p_adjusted": standing.p_adjusted,
                 "rmse": own.mean("rmse"),
                 "mae": own.mean("mae"),
                 "skill_vs_pca": baseline_scores["pca"].mean("bits_per_feature") - bits,

@@ -87,14 +87,16 @@ TEMPLATE = """<!doctype html>
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.1rem 4rem; }
+main { max-width: 74rem; margin: 0 auto; padding: 2rem 1.1rem 4rem; }
+p, ul { max-width: 62rem; }
 h1 { font-size: 1.15rem; color: var(--soft); font-weight: 600; margin: 0 0 .6rem; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; }
 .verdict { font-size: 1.45rem; line-height: 1.4; font-weight: 600; margin: 0 0 .8rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .42rem .75rem; text-align: right; white-space: nowrap; }
-th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .86rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
+  font-size: .92rem; }
+th, td { padding: .42rem .6rem; text-align: right; white-space: nowrap; }
+th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .8rem; }
 th:first-child, td:first-child, td.word, th.word { text-align: left; }
 tr + tr td { border-top: 1px solid var(--line); }
 tr.selected td { font-weight: 650; }
@@ -120,7 +122,7 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 <h2>Leaderboard</h2>
 <div class="scroll"><table>
 <tr><th>loss</th><th class="word">verdict</th><th>bits per feature</th><th>interval</th>
-<th>behind the best</th><th>p (Holm)</th><th>skill vs PCA</th><th>RMSE</th><th>MAE</th>
+<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>RMSE</th><th>MAE</th>
 <th class="word">scaler</th></tr>
 {% for row in page.leaderboard %}
 <tr{% if row.selected %} class="selected"{% endif %}><td>{{ row.loss }}</td>
@@ -128,7 +130,7 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 <td>{{ row.bits_per_feature|figure }}</td>
 <td>{{ row.ci_low|figure }} to {{ row.ci_high|figure }}</td>
 <td>{% if row.verdict == "best" %}–{% else %}{{ row.difference|figure }}{% endif %}</td>
-<td>{% if row.verdict == "best" %}–{% else %}{{ row.p_holm|figure }}{% endif %}</td>
+<td>{% if row.verdict == "best" %}–{% else %}{{ row.p_adjusted|figure }}{% endif %}</td>
 <td>{{ row.skill_vs_pca|figure }}</td><td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
 <td class="word">{{ row.scaler }}</td></tr>
 {% endfor %}
@@ -136,7 +138,8 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 <p class="hint">Bits per feature: how many bits it takes to write down a held-out value to the
 data's own resolution, given the reconstruction; lower is better, and losses and scalers compare.
 They are measured on test rows, opened once. The verdict and “behind the best” come from
-validation rows: a paired t test over the seeds, corrected for the number of losses (Holm).
+validation rows: a paired t test over the seeds, corrected for the number of losses
+and for the leader having been picked.
 Skill vs PCA: bits per feature saved against a PCA of the same bottleneck.</p>
 {% for picture in page.pictures %}
 <h2>{{ picture.title }}</h2>

@@ -31,7 +31,7 @@ class Standing:
         difference_low: Of an interval for it, paired t at level 1 - alpha, uncorrected.
         difference_high: Likewise.
         p: Of the paired t test against the leader, two-sided; 1 for the leader.
-        p_holm: After Holm's step-down over the losses, see `judge`; 1 for the leader.
+        p_adjusted: Adjusted for the number of losses, see `judge`; 1 for the leader.
         verdict: "best" (the leader), "tied" or "worse".
     """
 
@@ -43,7 +43,7 @@ class Standing:
     difference_low: float
     difference_high: float
     p: float
-    p_holm: float
+    p_adjusted: float
     verdict: str
 
 
@@ -100,13 +100,15 @@ def judge(
     difference_LK[np.abs(difference_LK) <= ROUNDING * np.max(np.abs(table_LK))] = 0.0
     t_L = np.array([_t_statistic(row) for row in difference_LK])
     p_L = 2 * special.stdtr(seeds - 1, -t_L)
-    p_holm_L = _step_down(t_L, p_L, seeds)
+    p_adjusted_L = _step_down(t_L, p_L, seeds)
     standings = []
     for i, name in enumerate(order):
-        worse = p_holm_L[i] < alpha and float(np.mean(difference_LK[i])) > margin
+        worse = p_adjusted_L[i] < alpha and float(np.mean(difference_LK[i])) > margin
         own, paired = interval(table_LK[i], alpha), interval(difference_LK[i], alpha)
         verdict = "best" if i == 0 else "worse" if worse else "tied"
-        standings.append(Standing(name, *own, *paired, float(p_L[i]), float(p_holm_L[i]), verdict))
+        standings.append(
+            Standing(name, *own, *paired, float(p_L[i]), float(p_adjusted_L[i]), verdict)
+        )
     equals = [s.loss for s in standings if s.verdict != "worse"]
     selected = min(equals, key=lambda n: (ranks[n], order.index(n)))
     detectable = _detectable(difference_LK[1:], alpha, margin) if len(order) > 1 else None
