@@ -117,6 +117,21 @@ def test_the_simplest_of_the_tied_is_selected_and_never_one_that_is_worse():
     assert verdicts(outcome)["bce"] in ("best", "tied")
 
 
+def test_a_loss_that_breaks_down_now_and_then_is_not_selected_as_a_tie():
+    """A regression: one seed in five was so bad that 3 bits behind on every seed was a tie."""
+    steady = np.array([3.37, 3.26, 3.27, 3.41, 3.20])
+    broken = np.array([6.64, 6.59, 6.65, 16.56, 6.58])
+    outcome = judge({"mse": broken, "student_t": steady}, RANKS, 0.05, 0.015)
+    assert verdicts(outcome)["mse"] == "tied"
+    assert outcome.standings[1].seeds_behind == 5
+    assert outcome.selected == "student_t"
+    assert "mse is behind on every seed, too unevenly to be called worse" in summary_sentence(
+        outcome
+    )
+    broken[0] = steady[0] + 0.01  # within the margin once: one can't say
+    assert judge({"mse": broken, "student_t": steady}, RANKS, 0.05, 0.015).selected == "mse"
+
+
 def test_identical_losses_tie_without_a_warning():
     outcome = judge({"mae": [1.0, 1.0], "mse": [1.0, 1.0]}, RANKS, 0.05, 0.0)
     assert (outcome.leader, outcome.selected) == ("mse", "mse")

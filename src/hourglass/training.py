@@ -22,6 +22,11 @@ from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Loss
 from hourglass.models import Autoencoder
 
+# Adam's memory of squared gradients: 20 steps instead of its customary 1000. With the long memory a
+# burst of large gradients meets steps still sized for small ones: at learning rates that a search
+# likes best some fits never recovered (docs/decisions/0038).
+BETAS = (0.9, 0.95)
+
 # The learning rate rises over this share of the steps, then decays to zero as a cosine
 # (Loshchilov & Hutter 2017): without the rise, the top of the searched range diverges.
 WARM_UP = 0.05
@@ -98,7 +103,9 @@ class Fit(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the autoencoder's weights and the loss's own parameters."""
-        return torch.optim.Adam(self.parameters(), lr=self.plan.learning_rate, fused=True)
+        return torch.optim.Adam(
+            self.parameters(), lr=self.plan.learning_rate, betas=BETAS, fused=True
+        )
 
     def train_dataloader(self) -> Epochs:
         """The training rows, moved to the device once."""

@@ -32,6 +32,7 @@ class Standing:
         difference_high: Likewise.
         p: Of the paired t test against the leader, two-sided; 1 for the leader.
         p_adjusted: Adjusted for the number of losses, see `judge`; 1 for the leader.
+        seeds_behind: On how many seeds it was behind the leader by more than the margin.
         verdict: "best" (the leader), "tied" or "worse".
     """
 
@@ -44,6 +45,7 @@ class Standing:
     difference_high: float
     p: float
     p_adjusted: float
+    seeds_behind: int
     verdict: str
 
 
@@ -53,7 +55,8 @@ class Verdict:
 
     Attributes:
         leader: The loss with the lowest mean.
-        selected: The simplest of the leader and those tied with it.
+        selected: The simplest of the leader and those tied with it that were not behind it on
+            every seed.
         standings: All losses, the lowest mean first.
         detectable: The smallest true difference to the leader that would have been called worse
             in 80 % of such experiments; None where there is one loss only.
@@ -83,6 +86,9 @@ def judge(
     step therefore uses the distribution of the largest t statistic against a leader so picked
     among as many equal losses, by simulation with a fixed seed.
 
+    A loss that now and then breaks down scatters so much that no t test calls it worse. It counts
+    as tied, yet isn't selected where every seed put it behind the leader by more than the margin.
+
     Args:
         values: Loss -> one value a seed, lower is better, paired by position.
         ranks: Loss -> simplicity, lower is simpler.
@@ -106,10 +112,10 @@ def judge(
         worse = p_adjusted_L[i] < alpha and float(np.mean(difference_LK[i])) > margin
         own, paired = interval(table_LK[i], alpha), interval(difference_LK[i], alpha)
         verdict = "best" if i == 0 else "worse" if worse else "tied"
-        standings.append(
-            Standing(name, *own, *paired, float(p_L[i]), float(p_adjusted_L[i]), verdict)
-        )
-    equals = [s.loss for s in standings if s.verdict != "worse"]
+        behind = int((difference_LK[i] > margin).sum())
+        p = (float(p_L[i]), float(p_adjusted_L[i]))
+        standings.append(Standing(name, *own, *paired, *p, behind, verdict))
+    equals = [s.loss for s in standings if s.verdict != "worse" and s.seeds_behind < seeds]
     selected = min(equals, key=lambda n: (ranks[n], order.index(n)))
     detectable = _detectable(difference_LK[1:], alpha, margin) if len(order) > 1 else None
     return Verdict(order[0], selected, tuple(standings), detectable, seeds, alpha, margin)
@@ -127,11 +133,17 @@ def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
         f"{best.loss} is best on validation rows at {best.mean:.3f} {unit} "
         f"({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
     ]
-    tied = [s.loss for s in verdict.standings if s.verdict == "tied"]
-    if tied:
-        parts.append(f"{_listed(tied)} {'is' if len(tied) == 1 else 'are'} tied with it")
+    tied = [s for s in verdict.standings if s.verdict == "tied"]
+    uneven = [s.loss for s in tied if s.seeds_behind == verdict.seeds]
+    equal = [s.loss for s in tied if s.loss not in uneven]
+    if equal:
+        parts.append(f"{_listed(equal)} {_be(equal)} tied with it")
     if verdict.selected != verdict.leader:
         parts.append(f"{verdict.selected} is selected, the simplest of them")
+    if uneven:
+        parts.append(
+            f"{_listed(uneven)} {_be(uneven)} behind on every seed, too unevenly to be called worse"
+        )
     parts += _behind([s for s in verdict.standings if s.verdict == "worse"])
     if verdict.detectable is not None:
         parts.append(
@@ -153,6 +165,10 @@ def _behind(worse: Sequence[Standing]) -> list[str]:
         f"{len(worse)} others are worse, from {near.loss} by {distance(near)} "
         f"to {far.loss} by {distance(far)}"
     ]
+
+
+def _be(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _listed(names: Sequence[str]) -> str:
