@@ -197,7 +197,7 @@ def test_the_log_says_what_was_decided(paths, raw, caplog):
         f"tabular: {paths.root}/raw.csv: 300 rows (210 train, 45 val, 45 test), 2 columns "
         f"(2 continuous), digest {schema(paths).digest}"
     ) in caplog.text
-    assert "left out, named in preprocess.drop: 1 columns: c" in caplog.text
+    assert "left out, named in preprocess.drop: c" in caplog.text
     assert "advice: scaler standard, losses " in caplog.text
 
 
@@ -229,6 +229,22 @@ def test_an_infinite_value_is_named_with_its_line(paths, raw):
     assert fails(paths) == (
         "tabular: raw.csv: column 'c', line 22: the value is -inf; replace it by a number, delete "
         "the row, or leave the column out (params.yaml: preprocess.drop)"
+    )
+
+
+def test_values_that_have_no_square_are_refused(paths, raw):
+    table_NF = rows()
+    table_NF[20, 2] = 1e300
+    raw(table_NF)
+    assert fails(paths) == (
+        "tabular: raw.csv: column 'c', line 22: the value is 1e+300, and numbers beyond 1e+100 "
+        "can't be computed with; replace it by a number, delete the row, or leave the column out "
+        "(params.yaml: preprocess.drop)"
+    )
+    raw(rows() * [1, 1e-320, 1])
+    assert fails(paths) == (
+        "tabular: raw.csv: column 'b': its values differ by less than 1e-100, which can't be "
+        "computed with; give it in another unit, or leave it out (params.yaml: preprocess.drop)"
     )
 
 
@@ -333,7 +349,8 @@ def test_a_value_too_large_for_float32_is_refused(paths, raw):
     np.save(paths.values("val"), val_NF)
     with pytest.raises(DataError) as error:
         normalize.run(params(), paths)
+    row = np.load(paths.rows("val"))[0] + 1
     assert str(error.value) == (
-        "column 'b': a value in the val rows is too large for float32 after scaling by 'unit'; "
-        "mend the value or name the column in params.yaml: preprocess.drop"
+        f"{schema(paths).source}: column 'b', row {row}: 1e+300 is too large for float32 after "
+        "scaling by 'unit'; mend the value or name the column in params.yaml: preprocess.drop"
     )

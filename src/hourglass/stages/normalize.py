@@ -64,12 +64,14 @@ def _write(
         start = 0
         for part_BF in moments.slices(values_NF):
             scaled_BF = scaler.transform(part_BF)
-            beyond_F = (np.abs(scaled_BF) > largest).any(axis=0)
-            if beyond_F.any():
-                name = schema.names[int(np.argmax(beyond_F))]
+            beyond_BF = np.abs(scaled_BF) > largest
+            if beyond_BF.any():
+                row, f = np.argwhere(beyond_BF)[0]
+                number = np.load(existing(paths.rows(split), "preprocess"))[start + row]
                 raise DataError(
-                    f"column {name!r}: a value in the {split} rows is too large for float32 after "
-                    f"scaling by {scaler.name!r}; mend the value or name the column in "
+                    f"{schema.source}: column {schema.names[f]!r}, row {number + 1}: "
+                    f"{part_BF[row, f]:g} is too large for float32 after scaling by "
+                    f"{scaler.name!r}; mend the value or name the column in "
                     "params.yaml: preprocess.drop"
                 )
             out_NF[start : start + len(part_BF)] = scaled_BF

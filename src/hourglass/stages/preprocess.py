@@ -31,6 +31,9 @@ from hourglass.splitting import assign
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+# Magnitudes of values, and of the range of a column: errors are squared and summed, and a square
+# beyond float64's range would come out as inf or as 0.
+LARGEST, SMALLEST_RANGE = 1e100, 1e-100
 SHOWN = 12  # names that a message lists before it says how many more there are
 
 
@@ -82,7 +85,7 @@ def _scan(source: Source, layout: Layout, missing: str) -> Scan:
     gaps: list[NDArray[np.int64]] = []
     rows = 0
     for chunk_BF in source.chunks():
-        _refuse_infinities(source, layout, chunk_BF, rows)
+        _refuse_huge_values(source, layout, chunk_BF, rows)
         gap_BF = np.isnan(chunk_BF)
         gap_B = gap_BF.any(axis=1)
         missing_F += gap_BF.sum(axis=0)
@@ -98,13 +101,16 @@ def _scan(source: Source, layout: Layout, missing: str) -> Scan:
     return scan
 
 
-def _refuse_infinities(source: Source, layout: Layout, chunk_BF: Array, before: int) -> None:
-    if not np.isinf(chunk_BF).any():
+def _refuse_huge_values(source: Source, layout: Layout, chunk_BF: Array, before: int) -> None:
+    huge_BF = np.abs(chunk_BF) > LARGEST
+    if not huge_BF.any():
         return
-    row, f = np.argwhere(np.isinf(chunk_BF))[0]
+    row, f = np.argwhere(huge_BF)[0]
+    value = chunk_BF[row, f]
+    beyond = "" if np.isinf(value) else f", and numbers beyond {LARGEST:g} can't be computed with"
     raise DataError(
         f"{source.title}: column {layout.names[f]!r}, {source.place(before + int(row))}: the value "
-        f"is {chunk_BF[row, f]}; replace it by a number, delete the row, or leave the column out "
+        f"is {value}{beyond}; replace it by a number, delete the row, or leave the column out "
         "(params.yaml: preprocess.drop)"
     )
 
@@ -198,6 +204,7 @@ def _describe(
     if constants:
         _leave_out(source, constants, constant_F, values)
         names, extent, seen = names[~constant_F], extent.take(~constant_F), seen.take(~constant_F)
+    _refuse_tiny_ranges(source, names.tolist(), seen.high_F - seen.low_F)
     train_SF = moments.sample(np.load(values["train"], mmap_mode="r"))
     known = Known(layout.kind, layout.bounds, options.kinds, image=layout.grid is not None)
     columns = infer(list(names), train_SF, extent, known)
@@ -211,6 +218,17 @@ def _describe(
         digest=_digest(values),
     )
     return schema, profile(columns, train_SF, seen)
+
+
+def _refuse_tiny_ranges(source: Source, names: list[str], range_F: Array) -> None:
+    tiny_F = (range_F > 0) & (range_F < SMALLEST_RANGE)  # pixels may never vary
+    if tiny_F.any():
+        name = names[int(np.argmax(tiny_F))]
+        raise DataError(
+            f"{source.title}: column {name!r}: its values differ by less than {SMALLEST_RANGE:g}, "
+            "which can't be computed with; give it in another unit, or leave it out "
+            "(params.yaml: preprocess.drop)"
+        )
 
 
 def _leave_out(
@@ -261,9 +279,9 @@ def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     )
     if len(scan.gaps):
         log.info("dropped %d rows with missing values", len(scan.gaps))
-    for reason, number in Counter(schema.dropped.values()).items():
+    for reason in dict.fromkeys(schema.dropped.values()):
         names = [name for name, its in schema.dropped.items() if its == reason]
-        log.info("left out, %s: %d columns: %s", reason, number, _shortened(names))
+        log.info("left out, %s: %s", reason, _shortened(names))
     log.info(
         "advice: scaler %s, losses %s: %s",
         advice["scaler"],
