@@ -34,7 +34,7 @@ COLOURS = (
 INK = "#333333"
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
 MAX_BARS = 30  # columns drawn as bars; of more the costliest
-MAX_NAMED = 30  # columns of a profile that are named; more are numbered
+MAX_NAMED = 30  # names below a profile; of more columns every second or third
 LONGEST_NAME = 28
 UNIT = "bits per feature"
 
@@ -189,19 +189,20 @@ def _profiles(
     path: Path, originals_KF: Array, by_name: Mapping[str, Array], names: Sequence[str]
 ) -> None:
     count = min(4, len(originals_KF))
+    style = (
+        ".-" if len(names) <= MAX_NAMED else "-"
+    )  # a line through a single column would not be seen
     figure = Figure(figsize=(9, 1.9 * count + 0.8), dpi=130)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for k, axes in enumerate(panels):
         _plain(axes)
         axes.plot(originals_KF[k], "o", color=INK, markersize=4, label="original", zorder=3)
         for loss, rows_KF in by_name.items():
-            axes.plot(rows_KF[k], color=_colour(loss), linewidth=1.1, label=loss)
+            axes.plot(rows_KF[k], style, color=_colour(loss), linewidth=1.1, label=loss)
         axes.set_ylabel(f"row {k + 1}")
-    if len(names) <= MAX_NAMED:
-        panels[-1].set_xticks(range(len(names)), _shortened(names), rotation=90, parse_math=False)
-    else:
-        _whole_numbers(panels[-1])
-        panels[-1].set_xlabel("column, counted from 0")
+    step = -(-len(names) // MAX_NAMED)
+    places, labels = range(0, len(names), step), _shortened(names[::step])
+    panels[-1].set_xticks(places, labels, rotation=90, parse_math=False)
     panels[0].set_title("The same test rows, reconstructed (columns standardised)")
     _legend(panels[0])
     _save(figure, path)

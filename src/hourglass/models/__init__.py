@@ -86,7 +86,7 @@ def build(kind: str, architecture: Architecture) -> Autoencoder:
         UnknownNameError: no such kind of network.
         ConfigError: no such activation.
     """
-    return MODELS.load(kind)(architecture)
+    return MODELS.load(MODELS.check(kind, "params.yaml: model.kind"))(architecture)
 
 
 def activation(name: str) -> nn.Module:
