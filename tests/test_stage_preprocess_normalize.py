@@ -248,6 +248,19 @@ def test_values_that_have_no_square_are_refused(paths, raw):
     )
 
 
+def test_a_value_far_from_all_others_is_warned_of(paths, raw, caplog):
+    table_NF = rows()
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert "interquartile" not in caplog.text
+    table_NF[::10, 1] = -99999
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert "column 'b' reaches from -99999 to " in caplog.text
+    assert "if these values stand for missing ones, leave the cells empty" in caplog.text
+    assert caplog.text.count("interquartile") == 1
+
+
 def test_one_row_is_too_few(paths, raw):
     raw(rows(1))
     assert fails(paths).startswith("tabular: raw.csv: 1 row is too few: ")

@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 # Magnitudes of values, and of the range of a column: errors are squared and summed, and a square
 # beyond float64's range would come out as inf or as 0.
 LARGEST, SMALLEST_RANGE = 1e100, 1e-100
+FAR = 1000  # interquartile ranges from the median: values beyond are no measurements, or rule all
 SHOWN = 12  # names that a message lists before it says how many more there are
 
 
@@ -265,8 +266,23 @@ def _digest(values: dict[str, Path]) -> str:
     return sha.hexdigest()[:16]
 
 
+def _warn_of_far_values(source: str, columns: dict[str, dict[str, Any]]) -> None:
+    """One -9999 that stands for a gap outweighs all other rows in the verdict."""
+    for name, its in columns.items():
+        if its["iqr"] and max(its["max"] - its["median"], its["median"] - its["min"]) > (
+            FAR * its["iqr"]
+        ):
+            log.warning(
+                "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
+                "(%g) away from its median (%g); if these values stand for missing ones, leave "
+                "the cells empty; if they are right, take their logarithm",
+                *(source, name, its["min"], its["max"], FAR, its["iqr"], its["median"]),
+            )
+
+
 def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     """Says what was decided."""
+    _warn_of_far_values(schema.source, advice["columns"])
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
         "%s: %d rows (%s), %d columns (%s), digest %s",
