@@ -86,7 +86,9 @@ def test_parameters_are_frozen(tmp_path):
         ("drop: []", "drop: id", "preprocess.drop must be a list, such as [a, b], got 'id'"),
         ("kinds: {}", "kinds: [a]", "preprocess.kinds must be a section of `key: value` lines, got ['a']"),
         ("kinds: {}", "kinds: {0: binary}", "preprocess.kinds[0] must be text, got 0: quote it, '0'"),
+        ("drop: []", "drop: [[a]]", "preprocess.drop[0] must be text, got ['a']"),
         # out of range
+        ("- 128", "- 2000000", "model.hidden[0] must be at most 1048576, got 2000000"),
         ("epochs: 60", "epochs: 0", "search.epochs must be at least 1, got 0"),
         ("seeds: 5", "seeds: 1", "train.seeds must be at least 2, got 1"),
         ("alpha: 0.05", "alpha: 0", "evaluate.alpha must be greater than 0.0, got 0"),
@@ -94,6 +96,8 @@ def test_parameters_are_frozen(tmp_path):
         ("name: hourglass-autoencoder", "name: ''", "register.name must not be empty, got ''"),
         ("- 128", "- 128\n  - 0", "model.hidden[1] must be at least 1, got 0"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "preprocess: val_fraction + test_fraction must be below 1: nothing is left to train on"),
+        ("name: hourglass-autoencoder", "name: a/b", "register.name must be a name without / and :, got 'a/b'"),
+        ("alias: champion", "alias: V2", "register.alias must be letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own, got 'V2'"),
         # names
         ("missing: error", "missing: drop", "preprocess.missing must be 'error' or 'drop_rows', got 'drop', did you mean 'drop_rows'?"),
         ("- unit", "- unti", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),

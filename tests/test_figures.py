@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from hourglass import figures
 
@@ -33,9 +34,9 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "curves": lambda p: figures.curves(p, POINTS),
     "leaderboard": lambda p: figures.leaderboard(p, ROWS, {"pca": 2.3, "mean": 9.0}),
     "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}),
-    "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE + 0.1}, None),
-    "one row": lambda p: figures.reconstructions(p, TABLE[:1], {"mse": TABLE[:1]}, None),
-    "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES, "mae": IMAGES}, (2, 3)),
+    "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE}, NAMES, None),
+    "one row": lambda p: figures.reconstructions(p, TABLE[:1], {"mse": TABLE[:1]}, NAMES, None),
+    "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES}, NAMES, (2, 3)),
     "columns": lambda p: figures.columns(p, {"mse": TABLE[0], "mae": TABLE[1]}, NAMES, None),
     "many columns": lambda p: figures.columns(p, {"mse": np.arange(99.0)}, ["c"] * 99, None),
     "pixels": lambda p: figures.columns(p, {str(i): IMAGES[0] for i in range(6)}, NAMES, (2, 3)),
@@ -56,3 +57,60 @@ def test_other_numbers_give_another_file(tmp_path):
     figures.columns(tmp_path / "one.png", {"mse": TABLE[0]}, NAMES, None)
     figures.columns(tmp_path / "two.png", {"mse": TABLE[1]}, NAMES, None)
     assert (tmp_path / "one.png").read_bytes() != (tmp_path / "two.png").read_bytes()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Calls a drawing and gives its figure in place of a file."""
+    kept = []
+    monkeypatch.setattr(figures, "_save", lambda figure, *_, **__: kept.append(figure))
+
+    def draw(drawing):
+        drawing(Path())
+        return kept.pop()
+
+    return draw
+
+
+def test_a_loss_has_one_colour_in_all_pictures_whatever_the_order(drawn):
+    of_mae = set()
+    for losses in (["mse", "mae"], ["mae", "bce", "mse"]):
+        values = dict.fromkeys(losses, TABLE)
+        points = [{**p, "loss": loss} for loss in losses for p in POINTS[:3]]
+        trials = [{**t, "loss": loss} for loss in losses for t in TRIALS[:1]]
+        for figure in (
+            drawn(
+                lambda p, v=values: figures.columns(p, {n: x[0] for n, x in v.items()}, NAMES, None)
+            ),
+            drawn(lambda p, v=values: figures.reconstructions(p, TABLE, v, NAMES, None)),
+            drawn(lambda p, v=points: figures.curves(p, v)),
+            drawn(lambda p, v=trials: figures.search_history(p, v)),
+        ):
+            of_mae |= {x.get_color() for x in figure.axes[0].lines if x.get_label()[:3] == "mae"}
+    assert len(of_mae) == 1
+
+
+def test_labels_of_baselines_that_lie_close_do_not_overlap(drawn):
+    base = {"pca": 2.3, "mean": 2.311, "median": 2.31}
+    figure = drawn(lambda p: figures.leaderboard(p, ROWS, base))
+    FigureCanvasAgg(figure).draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts[-3:]]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_columns_of_a_row_are_named_as_far_as_there_is_room(drawn):
+    def ticks(width):
+        rows, names = np.ones((1, width)), [f"c{i}" for i in range(width)]
+        axes = drawn(lambda p: figures.reconstructions(p, rows, {"mse": rows}, names, None)).axes[0]
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        return dict(zip(axes.get_xticks(), labels, strict=True))
+
+    assert ticks(3) == {0: "c0", 1: "c1", 2: "c2"}
+    assert list(ticks(300).items())[:2] == [(0, "c0"), (10, "c10")]
+    assert len(ticks(300)) == 30
+
+
+def test_epochs_and_trials_are_whole_numbers(drawn):
+    for name in ("search", "curves"):
+        ticks = drawn(DRAWINGS[name]).axes[0].get_xticks()
+        assert (ticks == ticks.round()).all()

@@ -1,6 +1,10 @@
-"""What the report says of losses that could not take part."""
+"""What the report says of losses that could not take part, and in which units rows are drawn."""
+
+import numpy as np
+import pytest
 
 from hourglass.paths import Paths, write_csv
+from hourglass.schema import Column, Kind, Schema
 from hourglass.stages import evaluate
 
 
@@ -24,3 +28,14 @@ def test_losses_that_failed_are_named_with_their_cause(tmp_path):
         "huber takes no part in the verdict: every trial failed (delta too wide).",
         "mae takes no part in the verdict: a fit failed (became nan).",
     ]
+
+
+@pytest.mark.parametrize(("grid", "expected"), [(None, [[0.0, 2.0]]), ((1, 2), [[100.0, 5.0]])])
+def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(grid, expected, tmp_path):
+    paths = Paths(tmp_path)
+    paths.values("train").parent.mkdir(parents=True)
+    np.save(paths.values("train"), np.array([[0.0, 2.0], [200.0, 4.0]] * 5))
+    columns = tuple(Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab")
+    schema = Schema("a table", columns, {}, {}, grid, {"train": 10}, "")
+    drawn = evaluate._to_draw(paths, schema, {"original": np.array([[100.0, 5.0]])})
+    assert drawn["original"].tolist() == expected

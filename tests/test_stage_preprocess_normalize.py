@@ -197,7 +197,7 @@ def test_the_log_says_what_was_decided(paths, raw, caplog):
         f"tabular: {paths.root}/raw.csv: 300 rows (210 train, 45 val, 45 test), 2 columns "
         f"(2 continuous), digest {schema(paths).digest}"
     ) in caplog.text
-    assert "1 left out, named in preprocess.drop: c" in caplog.text
+    assert "left out, named in preprocess.drop: c" in caplog.text
     assert "advice: scaler standard, losses " in caplog.text
 
 
@@ -230,6 +230,35 @@ def test_an_infinite_value_is_named_with_its_line(paths, raw):
         "tabular: raw.csv: column 'c', line 22: the value is -inf; replace it by a number, delete "
         "the row, or leave the column out (params.yaml: preprocess.drop)"
     )
+
+
+def test_values_that_have_no_square_are_refused(paths, raw):
+    table_NF = rows()
+    table_NF[20, 2] = 1e300
+    raw(table_NF)
+    assert fails(paths) == (
+        "tabular: raw.csv: column 'c', line 22: the value is 1e+300, and numbers beyond 1e+100 "
+        "can't be computed with; replace it by a number, delete the row, or leave the column out "
+        "(params.yaml: preprocess.drop)"
+    )
+    raw(rows() * [1, 1e-320, 1])
+    assert fails(paths) == (
+        "tabular: raw.csv: column 'b': its values differ by less than 1e-100, which can't be "
+        "computed with; give it in another unit, or leave it out (params.yaml: preprocess.drop)"
+    )
+
+
+def test_a_value_far_from_all_others_is_warned_of(paths, raw, caplog):
+    table_NF = rows()
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert "interquartile" not in caplog.text
+    table_NF[::10, 1] = -99999
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert "column 'b' reaches from -99999 to " in caplog.text
+    assert "if these values stand for missing ones, leave the cells empty" in caplog.text
+    assert caplog.text.count("interquartile") == 1
 
 
 def test_one_row_is_too_few(paths, raw):

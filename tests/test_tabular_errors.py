@@ -117,7 +117,7 @@ def test_a_header_without_rows(csv):
 
 def test_a_parquet_file_without_rows(parquet):
     text = message(parquet(pa.table({"a": pa.array([], pa.float64())})))
-    assert text == "t.parquet holds 1 columns but 0 rows; add the rows"
+    assert text == "t.parquet holds 1 columns and 0 rows; add the rows"
 
 
 def test_a_text_column_is_named_with_its_first_value_and_line(csv):
@@ -150,6 +150,7 @@ def test_a_text_late_in_the_file_is_found(csv):
         ("unknown", "If it stands for a missing value, leave the cell empty."),
         (" NA", "If it stands for a missing value, leave the cell empty."),
         ('"1,5"', "Decimals are written with a point."),
+        ('"1,500"', "Decimals are written with a point, thousands without a separator."),
         ('"1,234,567"', "Thousands are written without a separator."),
         ("12 kg", "Numbers are written without a unit."),
         ("5%", "Numbers are written without a unit."),
@@ -201,6 +202,20 @@ def test_a_column_without_a_name(csv):
     )
 
 
+def test_a_separator_at_the_end_of_the_header_line(csv):
+    assert message(csv("a,b,\n1,2,\n")) == (
+        "t.csv: column 3 has no name; give it one in the file "
+        "(a separator too many at the end of the line?)"
+    )
+
+
+def test_a_separator_that_is_not_known(csv):
+    assert message(csv("a b\n1 2\n3 4\n")) == (
+        "t.csv: the only column, 'a b', holds text: '1 2' in line 2. If these are several columns, "
+        "put a comma, a semicolon, a tab or a bar between them; else encode the column as numbers"
+    )
+
+
 def test_numbers_instead_of_a_header(csv):
     assert message(csv("0.5,-1.25,7\n1,2,3\n")) == (
         "t.csv: the first line holds numbers (0.5, -1.25, 7, ...) where the names of the columns "
@@ -210,9 +225,9 @@ def test_numbers_instead_of_a_header(csv):
 
 @pytest.mark.parametrize("row", ["3", "3,4,5"])
 def test_a_ragged_row(csv, row):
-    cells = row.count(",") + 1
+    cells = {"3": "1 cell", "3,4,5": "3 cells"}[row]
     assert message(csv(f"a,b\n1,2\n\n{row}\n5,6\n")) == (
-        f"t.csv: line 4 has {cells} cells, but the header names 2 columns (separated by ','); mend "
+        f"t.csv: line 4 has {cells}, but the header names 2 columns (separated by ','); mend "
         "the line (a cell that holds the separator must stand in quotes)"
     )
 
@@ -267,6 +282,8 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path, suffix):
         (np.zeros((5, 2), "M8[s]"), "t.npy holds dates or times; save them as numbers, such as "
          "days since a date"),
         (np.zeros((5, 2), object), "t.npy holds Python objects, which only a pickle could load; "
+         "save array.astype(float)"),
+        (np.zeros(5, object), "t.npy holds Python objects, which only a pickle could load; "
          "save array.astype(float)"),
         (np.zeros((5, 2), [("x", "f8"), ("y", "f8")]), "t.npy is a structured array (fields x, y); "
          "save one plain array of numbers"),

@@ -21,13 +21,18 @@ def data() -> Rows:
 
 
 def trained(
-    learning_rate: float = 1e-2, epochs: int = 20, batch_size: int = 32, seed: int = 0
+    learning_rate: float = 1e-2,
+    epochs: int = 20,
+    batch_size: int = 32,
+    seed: int = 0,
+    precision: str | int = "32-true",
 ) -> tuple[models.Autoencoder, Curve]:
     torch.manual_seed(seed)
     autoencoder = models.build("dense", Architecture(6, 2, (8,), "silu", None))
     loss = losses.build("mse", Context(6, torch.zeros(6), 1.0, 10.0), {})
     plan = Schedule(epochs, batch_size, learning_rate, seed)
-    curve = fit(autoencoder, loss, data(), plan, TrainerOptions(accelerator="cpu"))
+    options = TrainerOptions(accelerator="cpu", precision=precision)
+    curve = fit(autoencoder, loss, data(), plan, options)
     return autoencoder, curve
 
 
@@ -36,6 +41,13 @@ def test_the_same_seed_gives_the_same_weights_and_curve():
     assert curve == again
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("precision", ["64-true", 64, "bf16-true", "bf16-mixed"])
+def test_whatever_the_precision_of_the_fit_the_model_answers_in_float32(precision):
+    autoencoder, curve = trained(precision=precision)
+    assert autoencoder(data().val_NF).dtype == torch.float32
+    assert curve[-1]["val_loss"] < 0.5 * curve[0]["val_loss"]
 
 
 def test_another_seed_gives_another_curve():

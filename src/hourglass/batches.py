@@ -4,7 +4,7 @@ Shapes: N rows, B rows of a global batch, F features.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +14,8 @@ from torch import Tensor
 STEPS_A_CALL = 16
 
 
-@dataclass(frozen=True)
-class Batch:
-    """This process's share of one global batch.
+class Batch(NamedTuple):
+    """This process's share of one global batch; a tuple, which Lightning can convert to 64-true.
 
     Attributes:
         rows_BF: Its rows; every `world`-th of the global batch.

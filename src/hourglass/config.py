@@ -1,11 +1,13 @@
 """params.yaml as typed, frozen sections without hidden defaults; the only reader of YAML."""
 
+import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -38,9 +40,21 @@ def _says(allowed: str) -> WrapValidator:
     return WrapValidator(check)
 
 
+def _allows(pattern: str, allowed: str) -> AfterValidator:
+    """Text that matches `pattern` as a whole."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise _NotAllowedError(f"must be {allowed}")
+        return value
+
+    return AfterValidator(check)
+
+
 # Strict: else true would count as 1, and "60" or 60.0 as 60.
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
+Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 Losses = Annotated[
@@ -88,8 +102,8 @@ class Model(Section):
     """The architecture, the same for every loss."""
 
     kind: str
-    latent_dim: Positive
-    hidden: tuple[Positive, ...]
+    latent_dim: Width
+    hidden: tuple[Width, ...]
     activation: Literal["silu", "relu", "gelu", "tanh"]
 
 
@@ -137,8 +151,15 @@ class Evaluate(Section):
 class Register(Section):
     """Where the selected model goes."""
 
-    name: Annotated[str, Field(min_length=1)]
-    alias: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1), _allows(r"[^/:]+", "a name without / and :")]
+    alias: Annotated[
+        str,
+        Field(min_length=1),
+        _allows(
+            r"(?!(?i:latest|v\d+)$)[\w-]+",
+            "letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own",
+        ),
+    ]
 
 
 class Tracking(Section):
@@ -246,6 +267,7 @@ MESSAGES = {
     "literal_error": "must be {expected}",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
 
@@ -269,7 +291,7 @@ def _complaint(error: Mapping[str, Any], model: type[Section]) -> str:
         if not isinstance(context["error"], _NotAllowedError):
             return f"{place}: {message}"  # of a section as a whole
     hint = nearest(str(error["input"]), message.split("'")[1::2])
-    if kind == "string_type" and error["input"] is not None:
+    if kind == "string_type" and isinstance(error["input"], int | float):
         hint = f": quote it, {str(error['input'])!r}"
     return f"{place} {message}{_got(error['input'])}{hint}"
 

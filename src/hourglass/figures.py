@@ -12,8 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from hourglass.losses import LOSSES
 from hourglass.paths import replacing
 
 Array = NDArray[np.float64]
@@ -32,6 +34,8 @@ COLOURS = (
 INK = "#333333"
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
 MAX_BARS = 30  # columns drawn as bars; of more the costliest
+MAX_NAMED = 30  # names below a profile; of more columns every second or third
+LONGEST_NAME = 28
 UNIT = "bits per feature"
 
 
@@ -43,7 +47,8 @@ def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: Lines of trials.csv.
     """
     figure, axes = _axes(7.5, 4.2)
-    for loss, colour in _coloured(rows):
+    for loss in dict.fromkeys(str(r["loss"]) for r in rows):
+        colour = _colour(loss)
         own = [r for r in rows if r["loss"] == loss and r["objective"] is not None]
         if not own:
             continue
@@ -51,6 +56,7 @@ def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.scatter(trial, value, s=14, color=colour, alpha=0.45, linewidths=0)
         best = np.minimum.accumulate(value)
         axes.step(trial, best, where="post", color=colour, label=f"{loss} ({best[-1]:.3f})")
+    _whole_numbers(axes)
     axes.set(xlabel="trial", ylabel=f"validation, {UNIT}", title="Search: best so far of each loss")
     values = [r["objective"] for r in rows if r["objective"] is not None]
     low, high = min(values), float(np.quantile(values, 0.9))
@@ -69,7 +75,8 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
         points: Lines of curves.csv; numbers may still be text.
     """
     figure, axes = _axes(7.5, 4.2)
-    for loss, colour in _coloured(points):
+    for loss in dict.fromkeys(str(p["loss"]) for p in points):
+        colour = _colour(loss)
         by_seed: dict[Any, list[float]] = {}
         for point in points:
             if point["loss"] == loss:
@@ -79,6 +86,7 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
         axes.plot(epoch, values_SE.mean(axis=0), color=colour, label=loss)
         low, high = values_SE.min(axis=0), values_SE.max(axis=0)
         axes.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
+    _whole_numbers(axes)
     axes.set(
         xlabel="epoch",
         ylabel=f"validation, {UNIT} (Gauss code)",
@@ -113,15 +121,20 @@ def leaderboard(
     axes.set_yticks(places, [r["loss"] for r in rows])
     shown = [r[k] for r in rows for k in ("ci_low", "ci_high")]
     span = max(shown) - min(shown) or 1.0
-    axes.set_xlim(min(shown) - 0.08 * span, max(shown) + 0.3 * span)
-    for name, value in baselines.items():
-        if min(shown) - span < value < max(shown) + span:
-            axes.axvline(value, color=VERDICT_COLOURS["baseline"], linestyle="--", linewidth=1)
-            label = f" {name} {value:.3f}"
-            axes.text(value, len(rows) - 0.45, label, color=INK, fontsize=8, va="bottom")
-            axes.set_xlim(min(axes.get_xlim()[0], value - 0.05 * span),
-                          max(axes.get_xlim()[1], value + 0.2 * span))  # fmt: skip
-    axes.set_ylim(-0.6, len(rows) - 0.1)
+    near = {n: v for n, v in baselines.items() if min(shown) - span < v < max(shown) + span}
+    low = min(min(shown) - 0.08 * span, *(v - 0.05 * span for v in near.values()), np.inf)
+    high = max(max(shown) + 0.3 * span, *near.values(), -np.inf)
+    label_width = 0.18 * (high - low)
+    height, before, top = len(rows) - 0.45, -np.inf, len(rows) - 0.45
+    for name, value in sorted(near.items(), key=lambda item: item[1]):
+        axes.axvline(value, color=VERDICT_COLOURS["baseline"], linestyle="--", linewidth=1)
+        # A label that would run into the one before it stands above that.
+        height = height + 0.35 if value - before < label_width else len(rows) - 0.45
+        label = f" {name} {value:.3f}"
+        axes.text(value, height, label, color=INK, fontsize=8, va="bottom")
+        before, top, high = value, max(top, height), max(high, value + label_width)
+    axes.set_xlim(low, high)
+    axes.set_ylim(-0.6, top + 0.35)
     axes.set(xlabel=f"test rows, {UNIT} (lower is better)")
     axes.set_title("Leaderboard: mean over the seeds with its interval", pad=14)
     _save(figure, path)
@@ -131,21 +144,22 @@ def reconstructions(
     path: Path,
     originals_KF: Array,
     by_name: Mapping[str, Array],
+    names: Sequence[str],
     grid: tuple[int, int] | None,
 ) -> None:
     """The same rows, original first, then each model's reconstruction of them.
 
-    Images are drawn as images. Other rows are drawn as profiles: each column standardised by the
-    shown originals, so that columns of different units share a picture.
+    Images are drawn as images, other rows as profiles.
 
     Args:
         path: PNG file.
-        originals_KF: Rows in original units.
-        by_name: Name -> reconstructions of these rows.
+        originals_KF: Rows; those of a table standardised, so that all columns share a scale.
+        by_name: Loss -> reconstructions of these rows, scaled as they are.
+        names: The columns.
         grid: (height, width) of images.
     """
     if grid is None:
-        _profiles(path, originals_KF, by_name)
+        _profiles(path, originals_KF, by_name, names)
         return
     shown = {"original": originals_KF, **by_name}
     count = len(originals_KF)
@@ -171,20 +185,22 @@ def reconstructions(
     _save(figure, path, tight=False)
 
 
-def _profiles(path: Path, originals_KF: Array, by_name: Mapping[str, Array]) -> None:
-    centre_F, spread_F = originals_KF.mean(axis=0), originals_KF.std(axis=0)
-    spread_F = np.where(spread_F > 0, spread_F, 1.0)
+def _profiles(
+    path: Path, originals_KF: Array, by_name: Mapping[str, Array], names: Sequence[str]
+) -> None:
     count = min(4, len(originals_KF))
+    style = ".-" if len(names) <= MAX_NAMED else "-"  # the line of a single column has no length
     figure = Figure(figsize=(9, 1.9 * count + 0.8), dpi=130)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for k, axes in enumerate(panels):
         _plain(axes)
-        original_F = (originals_KF[k] - centre_F) / spread_F
-        axes.plot(original_F, "o", color=INK, markersize=4, label="original", zorder=3)
-        for (name, rows_KF), colour in zip(by_name.items(), COLOURS * 9, strict=False):
-            axes.plot((rows_KF[k] - centre_F) / spread_F, color=colour, linewidth=1.1, label=name)
+        axes.plot(originals_KF[k], "o", color=INK, markersize=4, label="original", zorder=3)
+        for loss, rows_KF in by_name.items():
+            axes.plot(rows_KF[k], style, color=_colour(loss), linewidth=1.1, label=loss)
         axes.set_ylabel(f"row {k + 1}")
-    panels[-1].set_xlabel("column")
+    step = -(-len(names) // MAX_NAMED)
+    places, labels = range(0, len(names), step), _shortened(names[::step])
+    panels[-1].set_xticks(places, labels, rotation=90, parse_math=False)
     panels[0].set_title("The same test rows, reconstructed (columns standardised)")
     _legend(panels[0])
     _save(figure, path)
@@ -227,10 +243,10 @@ def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> Non
     order = np.argsort(-mean_F)[:MAX_BARS]
     figure, axes = _axes(7.5, 1.2 + 0.26 * len(order))
     places = np.arange(len(order))[::-1]
-    for (name, bits_F), colour in zip(by_name.items(), COLOURS * 9, strict=False):
-        axes.plot(bits_F[order], places, "o", color=colour, markersize=5, alpha=0.8, label=name)
-    labels = [n if len(n) <= 28 else f"{n[:27]}…" for n in (names[i] for i in order)]
-    axes.set_yticks(places, labels, parse_math=False)  # names may hold a $
+    for loss, bits_F in by_name.items():
+        colour = _colour(loss)
+        axes.plot(bits_F[order], places, "o", color=colour, markersize=5, alpha=0.8, label=loss)
+    axes.set_yticks(places, _shortened([names[i] for i in order]), parse_math=False)
     more = f" (the {MAX_BARS} costliest of {len(names)})" if len(names) > MAX_BARS else ""
     axes.set(xlabel="bits on test rows", title=f"Bits of each column{more}")
     axes.grid(visible=True, axis="both", color="#E5E5E5", linewidth=0.7)
@@ -238,9 +254,19 @@ def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> Non
     _save(figure, path)
 
 
-def _coloured(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Each loss in order of appearance with a colour of its own."""
-    return list(zip(dict.fromkeys(str(r["loss"]) for r in rows), COLOURS * 9, strict=False))
+def _colour(loss: str) -> str:
+    """The same in every picture, whatever the order and whichever losses took part."""
+    return COLOURS[LOSSES.names().index(loss) % len(COLOURS)]
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Names for ticks, to be drawn with `parse_math=False`: they may hold a $."""
+    return [n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 1]}…" for n in names]
+
+
+def _whole_numbers(axes: Axes) -> None:
+    """Ticks of an axis that counts something."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:

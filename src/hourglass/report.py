@@ -93,10 +93,11 @@ h1 { font-size: 1.15rem; color: var(--soft); font-weight: 600; margin: 0 0 .6rem
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; }
 .verdict { font-size: 1.45rem; line-height: 1.4; font-weight: 600; margin: 0 0 .8rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
-  font-size: .92rem; }
-th, td { padding: .42rem .6rem; text-align: right; white-space: nowrap; }
-th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .8rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .42rem .45rem; text-align: right; }
+td { white-space: nowrap; font-size: .9rem; }
+th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .86rem;
+  vertical-align: bottom; }
 th:first-child, td:first-child, td.word, th.word { text-align: left; }
 tr + tr td { border-top: 1px solid var(--line); }
 tr.selected td { font-weight: 650; }

@@ -195,7 +195,7 @@ def fit(
 ) -> Curve:
     """Trains `autoencoder` and the loss's own parameters in place, and returns the curve.
 
-    On return both are on the CPU in evaluation mode.
+    On return both are on the CPU in evaluation mode, in float32 whatever `precision` was.
 
     Raises:
         TrainingError: the loss became non-finite.
@@ -224,7 +224,7 @@ def fit(
             trainer.fit(module)
         except MisconfigurationException as error:
             raise _refused(options, error) from error
-    module.cpu().eval()
+    module.cpu().float().eval()
     return module.curve
 
 

@@ -39,14 +39,14 @@ class ArrayTable(Table):
             DataError: with the shape or the type, and what to do.
         """
         shape, dtype = self.header.shape, self.header.dtype
+        if dtype.kind not in "biuf":
+            raise DataError(f"{what} {_why_not(dtype)}")
         if len(shape) != 2:
             advice = "reshape(-1, 1)" if len(shape) == 1 else "reshape(len(array), -1)"
             raise DataError(
                 f"{what} has shape {shape}; a table has two dimensions, rows and columns: "
                 f"save array.{advice if shape else 'reshape(1, 1)'}"
             )
-        if dtype.kind not in "biuf":
-            raise DataError(f"{what} {_why_not(dtype)}")
         if 0 in shape:
             raise DataError(f"{what} has shape {shape} and holds no values; add the rows")
         self.names = tuple(map(str, range(shape[1])))

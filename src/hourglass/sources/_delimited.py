@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,12 +15,13 @@ import pyarrow.csv as pc
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
-from hourglass.sources._table import CHUNK_VALUES, NULLS, Table, check_names, text_error
+from hourglass.sources._table import CHUNK_VALUES, NULLS, Table, check_names, shortened, text_error
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _BOOLS = {"true", "false", "0", "1"}
 _LOOK_FURTHER = 1000  # rows after the first text in which other columns with texts are looked for
 _HEAD_BYTES = 1 << 16
+_WORDS = re.compile(r"[^\s:][\s:]+[^\s:]")  # two, or numbers, with blanks or colons between
 
 
 class Delimited(Table):
@@ -193,7 +195,16 @@ class Delimited(Table):
                 left -= bool(texts)
                 if not left:
                     break
+        if len(self.names) == len(texts) == 1 and _WORDS.search(texts[self.names[0]][2]):
+            return self._unseparated(*texts[self.names[0]])
         return text_error(self.file, list(texts.values())) if texts else self._unreadable(cause)
+
+    def _unseparated(self, name: str, place: str, text: str) -> DataError:
+        return DataError(
+            f"{self.file}: the only column, {shortened(name)!r}, holds text: {shortened(text)!r} "
+            f"in {place}. If these are several columns, put a comma, a semicolon, a tab or a bar "
+            "between them; else encode the column as numbers"
+        )
 
     def _words(self, name: str) -> bool:
         """Whether true and false are values of the column."""
@@ -201,8 +212,8 @@ class Delimited(Table):
 
     def _ragged(self, line: int, record: list[str]) -> DataError:
         return DataError(
-            f"{self.file}: line {line} has {len(record)} cells, but the header names "
-            f"{len(self.names)} columns (separated by {self._delimiter!r}); mend the line "
+            f"{self.file}: line {line} has {_count(record, 'cell')}, but the header names "
+            f"{_count(self.names, 'column')} (separated by {self._delimiter!r}); mend the line "
             "(a cell that holds the separator must stand in quotes)"
         )
 
@@ -215,6 +226,10 @@ def _delimiter(head: bytes) -> str:
     line = head.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
     bare = "".join(line.split('"')[::2])
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
+
+
+def _count(things: Sequence[str], what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
 
 
 def _matrix(batch: pa.RecordBatch) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ class Parquet(Table):
             raise self._unreadable(error) from None
         self.names = tuple(n for n in self._schema.names if not n.startswith(PANDAS_INDEX))
         if not self.names or not rows:
-            raise DataError(f"{file} holds {len(self.names)} columns but {rows} rows; add the rows")
+            raise DataError(f"{file} holds {len(self.names)} columns and {rows} rows; add the rows")
         check_names(self.names, f"{file}")
 
     def check(self, features: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from hourglass.errors import DataError, UnknownNameError
 log = logging.getLogger(__name__)
 
 CHUNK_VALUES = 1 << 21  # numbers of one chunk: 16 MiB of float64
+LONGEST = 40  # letters of a text that a message shows
 
 # Texts that stand for "no value"; pyarrow's and pandas' lists together.
 NULLS = (
@@ -126,9 +127,13 @@ def check_names(names: Sequence[str], where: str) -> None:
     seen: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if not name:
+            cause = (
+                "a separator too many at the end of the line?"
+                if number == len(names) > 1
+                else "a row index that pandas wrote: save again with index=False"
+            )
             raise DataError(
-                f"{where}: column {number} has no name; give it one in the file "
-                "(a row index that pandas wrote: save again with index=False)"
+                f"{where}: column {number} has no name; give it one in the file ({cause})"
             )
         if name in seen:
             raise DataError(
@@ -146,15 +151,19 @@ def text_error(file: Path, texts: Sequence[tuple[str, str, str]]) -> DataError:
         texts: For each such column its name, the place of the first text and the text.
     """
     name, place, value = texts[0]
-    shown = value if len(value) <= 40 else value[:37] + "..."
     names = [column for column, _, _ in texts]
     also = f" Texts are also in: {listed(names[1:])}." if names[1:] else ""
     return DataError(
-        f"{file}: column {name!r}, {place}: {shown!r} is {_nature(value)}, and an autoencoder "
-        f"needs numbers. {_hint(value)}Leave the column out (params.yaml: preprocess.drop: "
-        f"{yaml_list(names)}), name it in preprocess.label if it is the label, "
+        f"{file}: column {name!r}, {place}: {shortened(value)!r} is {_nature(value)}, and an "
+        f"autoencoder needs numbers. {_hint(value)}Leave the column out (params.yaml: "
+        f"preprocess.drop: {yaml_list(names)}), name it in preprocess.label if it is the label, "
         f"or encode it as numbers in the file.{also}"
     )
+
+
+def shortened(text: str) -> str:
+    """A text for a message; a long one is cut."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def _nature(value: str) -> str:
@@ -168,6 +177,8 @@ def _hint(value: str) -> str:
         return "It is not in UTF-8: save the file in that encoding. "
     if text in NULLS or text.lower() in _PLACEHOLDERS:
         return "If it stands for a missing value, leave the cell empty. "
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", text):
+        return "Decimals are written with a point, thousands without a separator. "
     if re.fullmatch(r"[-+]?\d+,\d+", text):
         return "Decimals are written with a point. "
     if re.fullmatch(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?", text):

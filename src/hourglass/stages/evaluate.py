@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import evaluation, figures, report, trials
+from hourglass import evaluation, figures, report, scaling, trials
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
@@ -171,21 +171,28 @@ def _column_bits(found: Findings) -> dict[str, Array]:
 
 def _draw(params: Params, paths: Paths, found: Findings, test_NF: Array) -> None:
     shown_KF = test_NF[: params.evaluate.picture_rows]
-    grid = found.schema.grid
-    figures.reconstructions(
-        paths.evaluate("reconstructions.png"),
-        shown_KF,
-        {
-            s.loss: next(iter(found.bundles[s.loss].values())).reconstruct(shown_KF)
-            for s in found.decision.standings
-        },
-        grid,
-    )
+    names, grid = found.schema.names, found.schema.grid
+    rows = {"original": shown_KF} | {
+        s.loss: next(iter(found.bundles[s.loss].values())).reconstruct(shown_KF)
+        for s in found.decision.standings
+    }
+    rows = _to_draw(paths, found.schema, rows)
+    originals_KF = rows.pop("original")
+    path = paths.evaluate("reconstructions.png")
+    figures.reconstructions(path, originals_KF, rows, names, grid)
     figures.curves(paths.evaluate("curves.png"), read_csv(paths.train("curves.csv"), "train"))
     baselines = {n: s.mean("bits_per_feature") for n, s in found.baselines.items()}
     figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines)
-    names = found.schema.names
     figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, grid)
+
+
+def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[str, Array]:
+    """Images as they are, tables standardised: by all training rows, since a few may agree."""
+    if schema.grid is not None:
+        return dict(rows)
+    train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
+    scaler = scaling.fit("standard", train_NF, schema.columns)
+    return {name: scaler.transform(own_KF) for name, own_KF in rows.items()}
 
 
 def _write_page(params: Params, paths: Paths, found: Findings) -> None:
@@ -258,7 +265,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
         "command": "dvc repro",
         "data": f"{schema.source}, {len(schema.columns)} columns, digest {schema.digest}",
         "rows": ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
-        "model": str(params.model.model_dump()),
+        "model": ", ".join(f"{k} {v}" for k, v in params.model.model_dump(mode="json").items()),
         "search": f"{params.search.trials_per_loss} trials a loss, {params.search.epochs} epochs, "
         f"objective {params.search.objective}, seed {params.search.seed}",
         "train": f"{params.train.seeds} seeds, {params.train.epochs} epochs",

@@ -32,6 +32,10 @@ from hourglass.splitting import assign
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+# Magnitudes of values, and of the range of a column: errors are squared and summed, and a square
+# beyond float64's range would come out as inf or as 0.
+LARGEST, SMALLEST_RANGE = 1e100, 1e-100
+FAR = 1000  # interquartile ranges from the median: values beyond are no measurements, or rule all
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def _scan(source: Source, layout: Layout, missing: str) -> Scan:
     gaps: list[NDArray[np.int64]] = []
     rows = 0
     for chunk_BF in source.chunks():
-        _refuse_infinities(source, layout, chunk_BF, rows)
+        _refuse_huge_values(source, layout, chunk_BF, rows)
         gap_BF = np.isnan(chunk_BF)
         gap_B = gap_BF.any(axis=1)
         missing_F += gap_BF.sum(axis=0)
@@ -98,13 +102,16 @@ def _scan(source: Source, layout: Layout, missing: str) -> Scan:
     return scan
 
 
-def _refuse_infinities(source: Source, layout: Layout, chunk_BF: Array, before: int) -> None:
-    if not np.isinf(chunk_BF).any():
+def _refuse_huge_values(source: Source, layout: Layout, chunk_BF: Array, before: int) -> None:
+    huge_BF = np.abs(chunk_BF) > LARGEST
+    if not huge_BF.any():
         return
-    row, f = np.argwhere(np.isinf(chunk_BF))[0]
+    row, f = np.argwhere(huge_BF)[0]
+    value = chunk_BF[row, f]
+    beyond = "" if np.isinf(value) else f", and numbers beyond {LARGEST:g} can't be computed with"
     raise DataError(
         f"{source.title}: column {layout.names[f]!r}, {source.place(before + int(row))}: the value "
-        f"is {chunk_BF[row, f]}; replace it by a number, delete the row, or leave the column out "
+        f"is {value}{beyond}; replace it by a number, delete the row, or leave the column out "
         "(params.yaml: preprocess.drop)"
     )
 
@@ -192,6 +199,7 @@ def _describe(
     if constants:
         _leave_out(source, constants, constant_F, values)
         names, extent, seen = names[~constant_F], extent.take(~constant_F), seen.take(~constant_F)
+    _refuse_tiny_ranges(source, names.tolist(), seen.high_F - seen.low_F)
     train_SF = moments.sample(np.load(values["train"], mmap_mode="r"))
     known = Known(layout.kind, layout.bounds, options.kinds, image=layout.grid is not None)
     columns = infer(list(names), train_SF, extent, known)
@@ -205,6 +213,17 @@ def _describe(
         digest=_digest(values),
     )
     return schema, profile(columns, train_SF, seen)
+
+
+def _refuse_tiny_ranges(source: Source, names: list[str], range_F: Array) -> None:
+    tiny_F = (range_F > 0) & (range_F < SMALLEST_RANGE)  # pixels may never vary
+    if tiny_F.any():
+        name = names[int(np.argmax(tiny_F))]
+        raise DataError(
+            f"{source.title}: column {name!r}: its values differ by less than {SMALLEST_RANGE:g}, "
+            "which can't be computed with; give it in another unit, or leave it out "
+            "(params.yaml: preprocess.drop)"
+        )
 
 
 def _leave_out(
@@ -241,8 +260,23 @@ def _digest(values: dict[str, Path]) -> str:
     return sha.hexdigest()[:16]
 
 
+def _warn_of_far_values(source: str, columns: dict[str, dict[str, Any]]) -> None:
+    """One -9999 that stands for a gap outweighs all other rows in the verdict."""
+    for name, its in columns.items():
+        if its["iqr"] and max(its["max"] - its["median"], its["median"] - its["min"]) > (
+            FAR * its["iqr"]
+        ):
+            log.warning(
+                "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
+                "(%g) away from its median (%g); if these values stand for missing ones, leave "
+                "the cells empty; if they are right, take their logarithm",
+                *(source, name, its["min"], its["max"], FAR, its["iqr"], its["median"]),
+            )
+
+
 def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     """Says what was decided."""
+    _warn_of_far_values(schema.source, advice["columns"])
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
         "%s: %d rows (%s), %d columns (%s), digest %s",
@@ -255,9 +289,9 @@ def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     )
     if len(scan.gaps):
         log.info("dropped %d rows with missing values", len(scan.gaps))
-    for reason, number in Counter(schema.dropped.values()).items():
+    for reason in dict.fromkeys(schema.dropped.values()):
         names = [name for name, its in schema.dropped.items() if its == reason]
-        log.info("%d left out, %s: %s", number, reason, listed(names))
+        log.info("left out, %s: %s", reason, listed(names))
     log.info(
         "advice: scaler %s, losses %s: %s",
         advice["scaler"],
