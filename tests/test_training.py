@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,6 +83,22 @@ def test_a_diverging_fit_says_where_and_with_what_learning_rate():
         TrainingError, match=r"the loss became .* in epoch \d+ of 20 \(learning_rate 1e\+30\)"
     ):
         trained(learning_rate=1e30)
+
+
+def test_no_fit_breaks_down_at_the_top_of_the_searched_learning_rates():
+    """A regression: with Adam's customary memory the skewed columns ended at a loss of 0.87."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(600, 4)) @ rng.normal(size=(4, 12))
+    table = torch.from_numpy(np.exp(0.4 * (signal + 0.3 * rng.standard_t(2, size=(600, 12)))))
+    table = ((table - table.mean(dim=0)) / table.std(dim=0)).float()
+    unit = torch.ones(12, dtype=torch.float64)
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        autoencoder = models.build("dense", Architecture(12, 4, (64,), "silu", None))
+        loss = losses.build("mse", Context(12, torch.zeros(12), 1.0, 10.0), {})
+        rows = Rows(table[:500], table[500:], unit, unit * 1e-9)
+        curve = fit(autoencoder, loss, rows, Schedule(60, 32, 5e-2, seed), TrainerOptions("cpu"))
+        assert curve[-1]["train_loss"] < 0.2
 
 
 def test_options_that_lightning_refuses_are_named():

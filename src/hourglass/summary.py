@@ -33,12 +33,18 @@ def text(paths: Paths) -> str:
         _table(_leaderboard(paths)),
         f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
         f"{metrics['bits_per_feature']:.4g} bits per feature; PCA of the same width: "
-        f"{metrics['bits_per_feature_pca']:.4g}.",
+        f"{metrics['bits_per_feature_pca']:.4g}{_beaten(metrics)}.",
         f"Report:     {paths.evaluate('report.html')}\n"
         f"Model:      {_model(paths)}\n"
         "MLflow UI:  make ui",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _beaten(metrics: dict[str, Any]) -> str:
+    return (
+        ", which is better" if metrics["bits_per_feature_pca"] < metrics["bits_per_feature"] else ""
+    )
 
 
 def _leaderboard(paths: Paths) -> list[dict[str, str]]:
