@@ -37,6 +37,12 @@ def run(params: Params, paths: Paths) -> None:
     specs = _specs(params, paths, schema, best)
     settings = params.train
     totals = dict.fromkeys(best, settings.seeds)
+    if settings.num_nodes > 1 and is_rank_zero():
+        log.info(
+            "params.yaml: train.num_nodes is %d: fits begin when this command runs on each of them "
+            "(with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under Slurm or torchrun)",
+            settings.num_nodes,
+        )
     several = settings.devices * settings.num_nodes > 1
     name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
     pool = executors.start(name, workers, "params.yaml: train.executor")
