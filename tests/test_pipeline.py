@@ -180,7 +180,8 @@ def test_back_at_earlier_settings_the_registry_follows(done, tmp_path):
     shutil.copytree(done.folder, twin.folder, symlinks=True)
     twin.change(register={"alias": "challenger"})
     twin.run("dvc", "repro")
-    client = mlflow.MlflowClient(f"sqlite:///{twin.folder}/mlflow.db")
+    store = f"sqlite:///{twin.folder}/mlflow.db"
+    client = mlflow.MlflowClient(store, registry_uri=store)
     client.delete_registered_model_alias("hourglass-autoencoder", "champion")
     twin.change(register={"alias": "champion"})
     twin.run("dvc", "repro")
