@@ -63,8 +63,10 @@ def test_tags_name_the_commit_the_state_and_the_lock(tmp_path, monkeypatch):
     assert tags["dvc.exp_name"] == "shy-owl"
     (tmp_path / "dvc.lock").write_text("x")
     tags = provenance.revision_tags(tmp_path)
-    assert tags["git.dirty"] == "true"
+    assert tags["git.dirty"] == "false"  # DVC's own doing
     assert tags["dvc.lock"] == provenance.digest_files(tmp_path / "dvc.lock")
+    (tmp_path / "params.yaml").write_text("x")
+    assert provenance.revision_tags(tmp_path)["git.dirty"] == "true"
 
 
 @pytest.mark.parametrize("path", ["", None])

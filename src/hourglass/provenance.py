@@ -60,7 +60,8 @@ def revision_tags(root: Path) -> dict[str, str]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain"))).lower()
+        changes = _git(root, "status", "--porcelain", "--", ":!dvc.lock")  # DVC writes that itself
+        tags["git.dirty"] = str(bool(changes)).lower()
         tags["git.branch"] = _git(root, "rev-parse", "--abbrev-ref", "HEAD")
     for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         if value := os.environ.get(name):
