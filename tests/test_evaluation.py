@@ -108,12 +108,25 @@ def test_cross_has_every_loss_in_order_then_the_baselines(tables):
 
 def test_the_summary_is_of_the_delivered_seed_and_its_own_pca(tables, bundles):
     decision, scores, base = tables
-    found = evaluation.summary(decision, scores, base, bundles, 2)
+    found = evaluation.summary(decision, scores, base, bundles, 2, "code_length")
     assert (found["selected_loss"], found["selected_seed"]) == ("mse", 2)
     assert found["bits_per_feature"] == scores["mse"].metrics["bits_per_feature"][1]
     assert found["bits_per_feature_pca"] == base["pca"].metrics["bits_per_feature"][1]
     assert found["bits_per_feature_mean_of_seeds"] == scores["mse"].mean("bits_per_feature")
     assert found["rmse"] == scores["mse"].metrics["rmse"][1]
+
+
+def test_test_rows_are_asked_of_the_ruler_that_chose(tables, bundles):
+    """A regression: chosen by rmse, the choice was held against the code length of test rows."""
+    decision, _, base = tables
+    ahead, behind = {"bits_per_feature": 1.0, "nrmse": 0.9}, {"bits_per_feature": 2.0, "nrmse": 0.5}
+    scores = {"mse": Scores(), "mae": Scores()}
+    for _ in range(2):
+        scores["mae"].add(np.ones((3, 2)), ahead)
+        scores["mse"].add(np.full((3, 2), 2.0), behind)
+    for objective, best in (("rmse", "mse"), ("code_length", "mae"), ("code_length_masked", "mae")):
+        found = evaluation.summary(decision, scores, base, bundles, 1, objective)
+        assert found["best_on_test_rows"] == best
 
 
 def test_the_summary_says_when_test_rows_disagree(tables, bundles):
@@ -122,6 +135,6 @@ def test_the_summary_says_when_test_rows_disagree(tables, bundles):
     behind = next(n for n in scores if n != ahead)
     values = {behind: [1.0, 1.01], ahead: [3.0, 3.01]}
     decision = judge(values, {"mse": 0, "mae": 2}, 0.05, 0.015)
-    found = evaluation.summary(decision, scores, base, bundles, 1)
+    found = evaluation.summary(decision, scores, base, bundles, 1, "code_length")
     assert (found["best_on_test_rows"], found["test_rows_agree"]) == (ahead, False)
     assert found["not_worse"] == behind

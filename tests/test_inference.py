@@ -252,6 +252,33 @@ def test_columns_on_one_scale_share_its_walls_and_its_step():
     }
 
 
+def test_a_column_off_the_shared_scale_keeps_its_own():
+    """A regression: a proportion beside ratings got their step and walls, the ruler went blind."""
+    ratings_NF = np.clip(rng().integers(-3, 14, (600, 9)), 0, 10)
+    rows_NF = np.column_stack([ratings_NF, rng(1).beta(2, 2, 600)])
+    *ratings, proportion = infer(
+        [str(i) for i in range(10)], rows_NF, extent(rows_NF), NOTHING_KNOWN
+    )
+    assert {(c.resolution, c.low, c.high) for c in ratings} == {(1.0, 0.0, 10.0)}
+    assert (proportion.resolution, proportion.high) == (None, None)
+
+
+def test_columns_scaled_to_the_unit_interval_keep_their_own_steps():
+    rows_NF = np.column_stack(
+        [rng(i).integers(0, n + 1, 400) / n for i, n in enumerate(range(40, 60))]
+    )
+    rows_NF[:2] = [[0.0], [1.0]]
+    columns = infer([str(i) for i in range(20)], rows_NF, extent(rows_NF), NOTHING_KNOWN)
+    assert [c.resolution for c in columns] == pytest.approx([1 / n for n in range(40, 60)])
+
+
+@pytest.mark.parametrize("rate", [0.7, 1.0, 2.0, 3.0])
+def test_poisson_counts_are_counts_in_nearly_every_draw(rate):
+    """A regression: variance above mean was demanded, which is a coin's flip for Poisson."""
+    found = [column(rng(i).poisson(rate, 600)) for i in range(100)]
+    assert sum(c.kind is Kind.COUNT and c.high is None for c in found) >= 90
+
+
 def test_one_column_beyond_the_scale_keeps_all_columns_to_themselves():
     rows_NF = pixels()
     rows_NF[0, 0] = 17

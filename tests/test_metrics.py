@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hourglass.errors import DataError, TrainingError
-from hourglass.metrics import measure
+from hourglass.metrics import measure, scales
+from hourglass.schema import Column, Kind
 
 
 @pytest.fixture
@@ -91,3 +92,11 @@ def test_nothing_observed_is_refused():
 def test_unequal_shapes_are_refused():
     with pytest.raises(ValueError, match=r"target \(2, 3\) and reconstruction \(2, 2\)"):
         measure(np.zeros((2, 3)), np.zeros((2, 2)), np.ones(3))
+
+
+def test_scales_are_spreads_but_never_below_the_resolution():
+    columns = (
+        Column("pixel", Kind.CONTINUOUS, 1.0, 0.0, 16.0, 0),
+        Column("x", Kind.CONTINUOUS, None, None, None, 0),
+    )
+    assert scales(np.array([0.03, 0.03]), columns).tolist() == [1.0, 0.03]

@@ -1,5 +1,6 @@
 """A study's proposals depend on finished rounds and the seed alone, and nothing told is lost."""
 
+import numpy as np
 import optuna
 import pytest
 
@@ -26,6 +27,11 @@ def study(storage=None, trials: int = 10, name: str = "a study") -> Study:
     return Study(storage or optuna.storages.InMemoryStorage(), name, CANDIDATE, SPACE, budget)
 
 
+def study_of(seed: int) -> Study:
+    budget = Budget(trials=10, round_size=4, startup=3, objective="code_length", seed=seed)
+    return Study(optuna.storages.InMemoryStorage(), "a study", CANDIDATE, SPACE, budget)
+
+
 def finish(one: Study, order=None, stop_after: int | None = None) -> None:
     told = 0
     while proposals := one.next_round():
@@ -45,6 +51,30 @@ def test_the_first_trial_is_the_default_and_the_total_is_reached():
     finish(one)
     assert [n for n, _, _ in tried(one)] == list(range(10))
     assert tried(one)[0][1] == pytest.approx({"learning_rate": 1e-2, "delta": 1.0})
+
+
+def test_a_search_learns_from_its_rounds():
+    """A survivor of mutation: proposals drawn at random passed all tests."""
+    late, early = [], []
+    for seed in range(5):
+        budget = Budget(trials=40, round_size=4, startup=8, objective="code_length", seed=seed)
+        storage = optuna.storages.InMemoryStorage()
+        one = Study(storage, "a study", CANDIDATE, SPACE, budget)
+        finish(one)
+        hyper = [tuple(h.values()) for _, h, _ in tried(one)]
+        assert len(set(hyper)) == 40  # no round repeats another
+        values = [v for _, _, v in tried(one)]
+        early.append(values[1:8])
+        late.append(values[-12:])
+    assert np.median(late) < np.median(early) / 4
+
+
+def test_another_seed_proposes_other_trials():
+    first = [
+        study_of(seed).next_round()[1]  # the first of all is the default
+        for seed in (0, 1)
+    ]
+    assert first[0] != first[1]
 
 
 def test_the_order_in_which_a_round_is_told_changes_nothing():

@@ -52,6 +52,13 @@ def test_saving_again_replaces_the_folder(bundle, tmp_path):
     assert {f.name for f in tmp_path.rglob("*")} == {"bundle", "model.json", "weights.safetensors"}
 
 
+def test_a_value_that_float32_cannot_hold_is_named(bundle):
+    far = rows(3)
+    far[1, 0] = 1e45
+    with pytest.raises(DataError, match=r"row 2 of these: 1e\+45 is so far from the training rows"):
+        bundle.reconstruct(far)
+
+
 def test_an_uncalibrated_bundle_gives_no_code_length(bundle):
     bare = Bundle(bundle.recipe, bundle.schema, bundle.scaler, bundle.autoencoder, bundle.loss)
     with pytest.raises(ValueError, match="not calibrated"):

@@ -30,6 +30,14 @@ def test_losses_that_failed_are_named_with_their_cause(tmp_path):
     ]
 
 
+def test_the_delivered_fit_is_the_best_once_the_luck_of_its_rows_is_taken_off():
+    """A survivor of mutation: the worst seed could be delivered."""
+    own = {1: 2.0, 2: 1.5, 3: 1.9}
+    assert evaluate._delivered({"mse": own}, "mse") == 2
+    rows = {1: 2.4, 2: 1.6, 3: 2.0}  # seed 1 met rows that were hard for all
+    assert evaluate._delivered({"mse": own, "mae": rows}, "mse") == 1
+
+
 @pytest.mark.parametrize(("grid", "expected"), [(None, [[0.0, 2.0]]), ((1, 2), [[100.0, 5.0]])])
 def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(grid, expected, tmp_path):
     paths = Paths(tmp_path)

@@ -232,6 +232,17 @@ def test_an_infinite_value_is_named_with_its_line(paths, raw):
     )
 
 
+def test_a_test_row_beyond_float32_is_refused_before_any_training(paths, raw):
+    """A regression: it stopped evaluate, after hours of training, as a diverged fit."""
+    raw(rows())
+    preprocess.run(params(), paths)
+    table_NF = rows()
+    table_NF[np.load(paths.rows("test"))[0], 2] = 1e45
+    raw(table_NF)
+    assert "column 'c' reaches from" in (said := fails(paths))
+    assert "to 1e+45, but its training rows only from" in said
+
+
 def test_values_that_have_no_square_are_refused(paths, raw):
     table_NF = rows()
     table_NF[20, 2] = 1e300

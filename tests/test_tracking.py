@@ -1,5 +1,6 @@
 """Runs are found again by their key; the twin in memory and MLflow's own store agree."""
 
+import json
 import os
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def record(tracker: Tracker, key: str, tmp_path: Path) -> None:
     run.data([DATA])
     run.note("**well**")
     run.finish()
+
+
+def test_a_table_of_a_killed_process_is_not_written_twice(mlflow_tracker):
+    import mlflow
+
+    for _ in range(2):
+        run = mlflow_tracker.run("killed", "a name", {})
+        run.table([{"loss": "mse", "bits": 1.0}], "leaderboard")
+    path = mlflow.artifacts.download_artifacts(
+        run_id=run.id, artifact_path="leaderboard.json", tracking_uri=mlflow_tracker.uri
+    )
+    assert json.loads(Path(path).read_text())["data"] == [["mse", 1.0]]
 
 
 def test_a_finished_key_is_found_finished(tracker, tmp_path, request):

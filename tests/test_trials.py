@@ -130,6 +130,33 @@ def test_a_resplit_redraws_the_same_rows_and_fits_the_scaler_on_its_training_row
     assert not np.array_equal(data.train_NF, other.train_NF)
 
 
+def test_a_fit_of_a_resplit_trains_on_the_redrawn_rows(root, tmp_path):
+    """A survivor of mutation: nothing saw whether `resplit` was heeded."""
+    for redrawn in (False, True):
+        folder = tmp_path / str(redrawn)
+        trials.run(replace(spec(root), resplit=redrawn, save_to=folder))
+        data = trials.load(Paths(root), "standard", spec(root).seed if redrawn else None)
+        bundle = Bundle.load(folder)
+        np.testing.assert_array_equal(bundle.scaler.offset_F, data.scaler.offset_F)
+        again = codelength.fit(data.val_NF, bundle.reconstruct(data.val_NF), columns())
+        assert bundle.calibration == again
+
+
+def test_what_a_loss_may_know_depends_on_no_number_of_threads(root, monkeypatch):
+    asked = []
+    real = trials.residual_scale
+    monkeypatch.setattr(
+        trials, "residual_scale", lambda *a: asked.append(torch.get_num_threads()) or real(*a)
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    trials.context(Paths(root), "standard", 2)
+    trials.run(spec(root))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert asked == [1, 1]
+
+
 def test_the_judge_compares_across_losses_in_original_units(root):
     data = trials.load(Paths(root), "standard", None)
     exact, off = trials.judge(Echo(), data), trials.judge(Echo(0.9), data)

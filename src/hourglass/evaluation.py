@@ -62,25 +62,25 @@ class Scores:
         return float(np.mean(self.metrics[name]))
 
 
-def score_losses(bundles: Bundles, test_NF: Array, spread_F: Array) -> dict[str, Scores]:
+def score_losses(bundles: Bundles, test_NF: Array, scale_F: Array) -> dict[str, Scores]:
     """Scores every trained model; calibrations are those of its own validation rows.
 
     Args:
         bundles: The trained models.
         test_NF: Test rows, original units.
-        spread_F: Standard deviation of each column on training rows.
+        scale_F: What each column's errors are divided by, see `metrics.scales`.
     """
     scores = {loss: Scores() for loss in bundles}
     for loss, by_seed in bundles.items():
         for bundle in by_seed.values():
             reconstruction_NF = bundle.reconstruct(test_NF)
             bits_NF = bundle.code_length(test_NF, reconstruction_NF)
-            scores[loss].add(bits_NF, metrics.measure(test_NF, reconstruction_NF, spread_F))
+            scores[loss].add(bits_NF, metrics.measure(test_NF, reconstruction_NF, scale_F))
     return scores
 
 
 def score_baselines(
-    paths: Paths, by_seed: Mapping[int, Bundle], test_NF: Array, spread_F: Array, scaler: str
+    paths: Paths, by_seed: Mapping[int, Bundle], test_NF: Array, scale_F: Array, scaler: str
 ) -> dict[str, Scores]:
     """Scores the baselines under the same ruler, fitted on the same rows as the models.
 
@@ -88,30 +88,42 @@ def score_baselines(
         paths: Where training and validation rows are.
         by_seed: The models of one loss, whose splits and bottleneck the baselines share.
         test_NF: Test rows, original units.
-        spread_F: Standard deviation of each column on training rows.
+        scale_F: What each column's errors are divided by, see `metrics.scales`.
         scaler: The advised scaler: a PCA depends on the scale of the columns.
     """
     scores = {name: Scores() for name in baselines.BASELINES}
+    known: dict[int | None, dict[str, tuple[Array, dict[str, float]]]] = {}
     for seed, bundle in by_seed.items():
-        resplit_seed = seed if bundle.recipe.resplit else None
-        data = trials.load(paths, bundle.scaler.name, resplit_seed)
-        # The advised scaler need not be one that normalize was told to fit.
-        original_NF = data.scaler.inverse(data.train_NF)
-        scale = scaling.fit(scaler, original_NF, data.schema.columns)
-        latent_dim = bundle.recipe.architecture.latent_dim
-        train_NF = scale.transform(original_NF)
-        for name, own in scores.items():
-
-            def answer(rows_NF: Array, name: str = name) -> Array:
-                scaled_NF = scale.transform(rows_NF)  # noqa: B023  used within this pass only
-                parts = (name, train_NF, scaled_NF, latent_dim)  # noqa: B023  as above
-                return scale.inverse(baselines.reconstruct(*parts))  # noqa: B023  as above
-
-            fitted = codelength.fit(data.val_NF, answer(data.val_NF), data.schema.columns)
-            reconstruction_NF = answer(test_NF)
-            bits_NF = codelength.bits(fitted, test_NF, reconstruction_NF)
-            own.add(bits_NF, metrics.measure(test_NF, reconstruction_NF, spread_F))
+        split = seed if bundle.recipe.resplit else None
+        if split not in known:
+            latent_dim = bundle.recipe.architecture.latent_dim
+            data = trials.load(paths, bundle.scaler.name, split)
+            known[split] = _answers(data, test_NF, scale_F, scaler, latent_dim)
+        for name, (bits_NF, measured) in known[split].items():
+            scores[name].add(bits_NF, measured)
     return scores
+
+
+def _answers(
+    data: trials.Data, test_NF: Array, scale_F: Array, scaler: str, latent_dim: int
+) -> dict[str, tuple[Array, dict[str, float]]]:
+    """Bits and errors of each baseline, fitted and calibrated on the rows of one split."""
+    # The advised scaler need not be one that normalize was told to fit.
+    original_NF = data.scaler.inverse(data.train_NF)
+    scale = scaling.fit(scaler, original_NF, data.schema.columns)
+    train_NF = scale.transform(original_NF)
+
+    def answer(name: str, rows_NF: Array) -> Array:
+        scaled_NF = scale.transform(rows_NF)
+        return scale.inverse(baselines.reconstruct(name, train_NF, scaled_NF, latent_dim))
+
+    answers = {}
+    for name in baselines.BASELINES:
+        fitted = codelength.fit(data.val_NF, answer(name, data.val_NF), data.schema.columns)
+        reconstruction_NF = answer(name, test_NF)
+        bits_NF = codelength.bits(fitted, test_NF, reconstruction_NF)
+        answers[name] = bits_NF, metrics.measure(test_NF, reconstruction_NF, scale_F)
+    return answers
 
 
 def leaderboard(
@@ -172,6 +184,7 @@ def summary(
     baseline_scores: Mapping[str, Scores],
     bundles: Bundles,
     seed: int,
+    objective: str,
 ) -> dict[str, Any]:
     """The numbers of metrics.json: those of the one model that is delivered, on test rows.
 
@@ -181,23 +194,33 @@ def summary(
         baseline_scores: Of each baseline on test rows.
         bundles: The trained models.
         seed: Of the selected loss's model that is delivered.
+        objective: Name of the ruler of the verdict: whether test rows agree is asked of the same.
+            Hidden values are not asked of test rows; there the whole code length stands in.
     """
     selected = decision.selected
     at = list(bundles[selected]).index(seed)
     own = {name: values[at] for name, values in scores[selected].metrics.items()}
     pca = baseline_scores["pca"].metrics["bits_per_feature"][at]
-    means = {loss: s.mean("bits_per_feature") for loss, s in scores.items()}
-    leader = min(means, key=lambda loss: means[loss])
+    ruler = objective.removesuffix("_masked")
+    on_test = {loss: _objective(ruler, own_scores) for loss, own_scores in scores.items()}
+    leader = min(on_test, key=lambda loss: on_test[loss])
     tied = [s.loss for s in decision.standings if s.verdict != "worse"]
     return {
         "selected_loss": selected,
         "selected_seed": seed,
         "bits_per_feature": own.pop("bits_per_feature"),
         "bits_per_feature_pca": pca,
-        "bits_per_feature_mean_of_seeds": means[selected],
+        "bits_per_feature_mean_of_seeds": scores[selected].mean("bits_per_feature"),
         **own,
         "detectable_difference": decision.detectable,
         "not_worse": ", ".join(tied),
         "best_on_test_rows": leader,
         "test_rows_agree": leader in tied,
     }
+
+
+def _objective(name: str, scores: Scores) -> float:
+    """The ruler on test rows, mean over the seeds."""
+    seeds = zip(*scores.metrics.values(), strict=True)
+    values = [dict(zip(scores.metrics, seed, strict=True)) for seed in seeds]
+    return float(np.mean([trials.objective(name, v) for v in values]))

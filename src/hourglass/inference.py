@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError
-from hourglass.lattice import resolution
+from hourglass.lattice import FUZZ, SHARE, resolution
 from hourglass.schema import Column, Kind
 
 Array = NDArray[np.float64]
@@ -22,8 +22,8 @@ Guess = tuple[Kind, float | None, Walls]
 
 # Both ends of a bounded scale hold a point mass: so large a share of the rows, so many rows.
 WALL_SHARE, WALL_ROWS, WALL_LEVELS = 0.005, 3, 3
-# Counts: skewed to the right, more variable than Poisson, and starting near 0.
-COUNT_SKEWNESS, COUNT_LEVELS = 0.5, 4
+# Counts: skewed to the right, no less variable than Poisson, and starting near 0.
+COUNT_SKEWNESS, COUNT_LEVELS = 0.35, 4
 # So many columns with the same walls, and so large a share of all, are one scale.
 SCALE_COLUMNS, SCALE_SHARE = 8, 1 / 3
 
@@ -99,7 +99,7 @@ def infer(
         guesses = [_guess(train_SF.ravel(), extent.pooled(), 0, known)] * len(names)
     else:
         guesses = [_guess(train_SF[:, f], extent, f, known) for f in range(len(names))]
-        guesses = _on_one_scale(guesses, extent)
+        guesses = _on_one_scale(guesses, train_SF, extent)
     columns = []
     for f, (name, guess) in enumerate(zip(names, guesses, strict=True)):
         kind, step, walls = guess
@@ -119,23 +119,34 @@ def _guess(values: Array, extent: Extent, f: int, known: Known) -> Guess:
     return kind, step, walls
 
 
-def _on_one_scale(guesses: list[Guess], extent: Extent) -> list[Guess]:
-    """Gives all columns the walls that many share, as the pixels of an array or ratings do.
+def _piled(values: Array) -> bool:
+    """Whether the top level holds more rows than the one below: a wall, not the end of a tail."""
+    counts = np.unique(values, return_counts=True)[1]
+    return len(counts) > 1 and bool(counts[-1] >= counts[-2])
 
-    A pixel that is seldom inked shows no wall of its own and passes for a count.
+
+def _on_one_scale(guesses: list[Guess], train_SF: Array, extent: Extent) -> list[Guess]:
+    """Gives the scale that many columns share to those that fit it: pixels of an array, ratings.
+
+    A pixel that is seldom inked shows no wall of its own and passes for a count. Columns off the
+    scale's steps (a proportion beside ratings) keep their own.
     """
-    shared = Counter(walls for _, step, walls in guesses if step and None not in walls)
-    (low, high), number = shared.most_common(1)[0] if shared else ((None, None), 0)
-    beyond = (
-        low is None or high is None or (extent.low_F < low).any() or (extent.high_F > high).any()
-    )
+    scales = [
+        (step, low, high)
+        for _, step, (low, high) in guesses
+        if step and low is not None and high is not None
+    ]
+    if not scales:
+        return guesses
+    (step, low, high), number = Counter(scales).most_common(1)[0]
+    beyond = (extent.low_F < low).any() or (extent.high_F > high).any()
     if beyond or number < max(SCALE_COLUMNS, SCALE_SHARE * len(guesses)):
         return guesses
-    steps = Counter(step for _, step, walls in guesses if walls == (low, high))
-    common = steps.most_common(1)[0][0]
+    steps_SF = (train_SF - low) / step
+    on_it_F = (np.abs(steps_SF - np.round(steps_SF)) <= FUZZ).mean(axis=0) >= SHARE
     return [
-        guess if guess[0] is Kind.BINARY else (Kind.CONTINUOUS, common, (low, high))
-        for guess in guesses
+        (Kind.CONTINUOUS, step, (low, high)) if on_it and guess[0] is not Kind.BINARY else guess
+        for guess, on_it in zip(guesses, on_it_F, strict=True)
     ]
 
 
@@ -163,14 +174,16 @@ def _kind(values: Array, step: float | None, walls: Walls, extent: Extent, f: in
         return Kind.CONTINUOUS
     if extent.high_F[f] <= 1 and values.min() < values.max():
         return Kind.BINARY
-    counts = step == 1 and walls[1] is None and _looks_like_counts(values)
+    open_ = walls[1] is None or not _piled(values)
+    counts = step == 1 and open_ and _looks_like_counts(values)
     return Kind.COUNT if counts else Kind.CONTINUOUS
 
 
 def _looks_like_counts(values: Array) -> bool:
-    """Whether integers from 0 on look like counts: over-dispersed, skewed, starting near 0."""
+    """Whether integers look like counts: at least Poisson's variance, skewed, starting near 0."""
     mean, variance = float(values.mean()), float(values.var())
-    if variance <= mean or values.min() > 1 + mean / 10:
+    chance = 3 * np.sqrt(2 / len(values))  # standard errors of Poisson's variance over its mean
+    if variance <= mean * (1 - chance) or values.min() > 1 + mean / 10:
         return False
     skewness = float(np.mean((values - mean) ** 3)) / variance**1.5
     return skewness > COUNT_SKEWNESS and len(np.unique(values)) >= COUNT_LEVELS

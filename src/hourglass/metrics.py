@@ -3,10 +3,24 @@
 Shapes: N rows, D columns.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hourglass.errors import DataError, TrainingError
-from hourglass.schema import Array
+from hourglass.schema import Array, Column
+
+
+def scales(spread_D: Array, columns: Sequence[Column]) -> Array:
+    """What makes columns of different units comparable: their spread, at least their resolution.
+
+    Without the floor one stray value in a pixel that is otherwise never inked decides nrmse.
+
+    Args:
+        spread_D: Standard deviation of each column over the training rows.
+        columns: The columns.
+    """
+    return np.maximum(spread_D, [c.resolution or 0.0 for c in columns])
 
 
 def measure(target_ND: Array, reconstruction_ND: Array, scale_D: Array) -> dict[str, float]:
@@ -15,7 +29,7 @@ def measure(target_ND: Array, reconstruction_ND: Array, scale_D: Array) -> dict[
     Args:
         target_ND: Observed values in original units.
         reconstruction_ND: Their reconstructions.
-        scale_D: Standard deviation of each column over the training rows; a column where it is 0
+        scale_D: What each column's residuals are divided by, see `scales`; a column where it is 0
             counts undivided in nrmse and nmae.
 
     Returns:

@@ -23,6 +23,7 @@ PURE = (
     "schema.py",
     "scaling.py",
     "splitting.py",
+    "stages/normalize.py",
     "training.py",
     "trials.py",
 )

@@ -320,8 +320,11 @@ class MlflowRun(Run):
         """See Run."""
         if not self.finished:
             columns = {k: [r[k] for r in rows] for k in rows[0]}
+            file = f"{name}.json"
             with answering(self._uri):
-                self._client.log_table(self.id, columns, f"{name}.json")
+                # log_table appends to what a killed process has left.
+                if all(a.path != file for a in self._client.list_artifacts(self.id)):
+                    self._client.log_table(self.id, columns, file)
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""

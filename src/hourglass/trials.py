@@ -7,7 +7,8 @@ Shapes: N rows, F features, L latent dimensions.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,18 @@ class Data:
     spread_F: Array
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums that don't depend on how many cores are free."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def run(spec: Spec) -> Result:
     """Fits, judges on validation rows and, if asked, saves. A failed fit is a result, not an error.
 
@@ -124,8 +137,6 @@ def run(spec: Spec) -> Result:
         TrainingError: the device has no memory left.
     """
     start = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums don't depend on how many cores are free
     try:
         data = load(Paths(spec.root), spec.scaler, spec.seed if spec.resplit else None)
         bundle, curve = _fitted(spec, data)
@@ -140,8 +151,6 @@ def run(spec: Spec) -> Result:
             f"{spec.loss}: the device has no memory left. Nothing finished is lost: run the same "
             "command again; fewer `workers` in params.yaml need less memory"
         ) from error
-    finally:
-        torch.set_num_threads(threads)
 
 
 def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
@@ -184,6 +193,7 @@ def _data(
     return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, spread_F)
 
 
+@_one_thread()
 def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
     """What a loss may know of the training rows under this scaler, before the first trial."""
     data = load(paths, scaler, None)
@@ -267,7 +277,7 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     values = {
         "bits_per_feature": float(bits_NF.mean()),
         "bits_per_feature_masked": float(masked_NF.mean()),
-        **metrics.measure(val_NF, reconstruction_NF, data.spread_F),
+        **metrics.measure(val_NF, reconstruction_NF, metrics.scales(data.spread_F, columns)),
     }
     for name, value in values.items():
         if not math.isfinite(value):
@@ -300,8 +310,8 @@ def objective_unit(name: str) -> str:
 def objective(name: str, values: Mapping[str, float]) -> float:
     """The number that trials and finalists are ranked by, in bits per feature; lower is better.
 
-    `code_length_masked` is the mean of both code lengths. `rmse` and `mae` are the mean over the
-    columns' standardised errors in bits (log2), so that a margin in bits keeps its meaning.
+    `code_length_masked` is the mean of both code lengths. `rmse` and `mae` are nrmse and nmae in
+    bits (log2), so that a margin in bits keeps its meaning.
     """
     if name == "code_length":
         return values["bits_per_feature"]

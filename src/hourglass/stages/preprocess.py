@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 # Magnitudes of values, and of the range of a column: errors are squared and summed, and a square
 # beyond float64's range would come out as inf or as 0.
 LARGEST, SMALLEST_RANGE = 1e100, 1e-100
+LARGEST_SPAN = 1e30  # of validation and test rows, in spans of training rows
 FAR = 1000  # interquartile ranges from the median: values beyond are no measurements, or rule all
 
 
@@ -200,6 +201,7 @@ def _describe(
         _leave_out(source, constants, constant_F, values)
         names, extent, seen = names[~constant_F], extent.take(~constant_F), seen.take(~constant_F)
     _refuse_tiny_ranges(source, names.tolist(), seen.high_F - seen.low_F)
+    _refuse_lone_giants(source, names.tolist(), extent, seen.low_F, seen.high_F)
     train_SF = moments.sample(np.load(values["train"], mmap_mode="r"))
     known = Known(layout.kind, layout.bounds, options.kinds, image=layout.grid is not None)
     columns = infer(list(names), train_SF, extent, known)
@@ -222,6 +224,22 @@ def _refuse_tiny_ranges(source: Source, names: list[str], range_F: Array) -> Non
         raise DataError(
             f"{source.title}: column {name!r}: its values differ by less than {SMALLEST_RANGE:g}, "
             "which can't be computed with; give it in another unit, or leave it out "
+            "(params.yaml: preprocess.drop)"
+        )
+
+
+def _refuse_lone_giants(
+    source: Source, names: list[str], extent: Extent, low_F: Array, high_F: Array
+) -> None:
+    """Validation and test rows are scaled by what training rows span, and computed in float32."""
+    beyond_F = np.maximum(extent.high_F - high_F, low_F - extent.low_F)
+    giant_F = beyond_F > LARGEST_SPAN * (high_F - low_F)
+    if giant_F.any():
+        f = int(np.argmax(giant_F & (high_F > low_F)))
+        raise DataError(
+            f"{source.title}: column {names[f]!r} reaches from {extent.low_F[f]:g} to "
+            f"{extent.high_F[f]:g}, but its training rows only from {low_F[f]:g} to {high_F[f]:g}: "
+            "that can't be computed with; mend the value, delete the row, or leave the column out "
             "(params.yaml: preprocess.drop)"
         )
 
