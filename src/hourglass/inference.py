@@ -120,9 +120,9 @@ def _guess(values: Array, extent: Extent, f: int, known: Known) -> Guess:
 
 
 def _piled(values: Array) -> bool:
-    """Whether the top level holds more rows than the one below: a wall, not the end of a tail."""
-    counts = np.unique(values, return_counts=True)[1]
-    return len(counts) > 1 and bool(counts[-1] >= counts[-2])
+    """Whether the top level holds clearly more rows than the one below: no end of a tail."""
+    below, top = np.unique(values, return_counts=True)[1][-2:]
+    return bool(top > below + 3 * np.sqrt(below))
 
 
 def _on_one_scale(guesses: list[Guess], train_SF: Array, extent: Extent) -> list[Guess]:
