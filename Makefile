@@ -46,7 +46,10 @@ test: install ## run all tests
 ui: install ## look at runs, pictures and models in MLflow, at http://127.0.0.1:5000
 	@case "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}" in \
 		http*) echo "Runs are kept by the server at $$MLFLOW_TRACKING_URI: open it in a browser.";; \
-		*) echo "MLflow shows $$MLFLOW_TRACKING_URI at http://127.0.0.1:$(PORT) (Ctrl-C ends it)"; \
+		*) $(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' \
+			2>/dev/null || { echo "Port $(PORT) is in use; take another: PORT=5001 make ui" >&2; exit 1; }; \
+		echo "MLflow shows $$MLFLOW_TRACKING_URI at http://127.0.0.1:$(PORT) (Ctrl-C ends it)."; \
+		echo "Runs are under Experiments, hourglass, Training runs."; \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/python -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 			--backend-store-uri "$$MLFLOW_TRACKING_URI";; \

@@ -250,6 +250,28 @@ def test_check_names_data_that_are_not_there(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "losses: auto",
+            "losses: [mse, bcee]",
+            "search.losses[1]: unknown loss 'bcee', did you mean",
+        ),
+        ("space: {}", "space: {hubber: {}}", "search.space: unknown loss 'hubber', did you mean"),
+        ("source: builtin", "source: builtinn", "preprocess.source: unknown source 'builtinn'"),
+        ("kind: dense", "kind: dens", "model.kind: unknown model 'dens', did you mean 'dense'?"),
+        ("executor: processes", "executor: ray", "search.executor: unknown executor 'ray'"),
+    ],
+)
+def test_check_knows_names_before_anything_runs(tmp_path, capsys, old, new, said):
+    text = (ROOT / "params.yaml").read_text()
+    assert old in text
+    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
+    assert main(["-C", str(tmp_path), "check"]) == 2
+    assert f"error: params.yaml: {said}" in capsys.readouterr().err
+
+
 def test_check_is_silent_where_all_is_well(capsys):
     assert main(["-C", str(ROOT), "check"]) == 0
     assert capsys.readouterr() == ("", "")

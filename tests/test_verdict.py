@@ -187,7 +187,7 @@ def test_the_sentence_names_all_losses_and_their_uncertainty():
         f"({best.ci_low:.3f} to {best.ci_high:.3f} over 5 seeds); "
         f"{tied} are tied with it; {selected}"
         f"mse is worse by {worst.difference:.3f} ± {half:.3f}; "
-        f"differences from {outcome.detectable:.3f} up would have been seen (4 times in 5)."
+        f"a true difference of {outcome.detectable:.3f} would have been seen 4 times in 5."
     )
     assert "tied" not in summary_sentence(replace(outcome, standings=(best, worst)))
 

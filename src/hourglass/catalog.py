@@ -4,6 +4,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import Generic, TypeVar, cast
 
 from hourglass.errors import UnknownNameError
@@ -43,7 +44,8 @@ class Catalog(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """All entries in alphabetical order; modules that begin with an underscore are not."""
-        path = importlib.import_module(self.package).__path__
+        spec = find_spec(self.package)  # without running the package, which may import torch
+        path = (spec and spec.submodule_search_locations) or []
         return tuple(sorted(m.name for m in pkgutil.iter_modules(path) if m.name[0] != "_"))
 
     def check(self, name: str, where: str = "") -> str:

@@ -147,7 +147,7 @@ def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
     parts += _behind([s for s in verdict.standings if s.verdict == "worse"])
     if verdict.detectable is not None:
         parts.append(
-            f"differences from {verdict.detectable:.3f} up would have been seen (4 times in 5)"
+            f"a true difference of {verdict.detectable:.3f} would have been seen 4 times in 5"
         )
     return "; ".join(parts) + "."
 

@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 # beyond float64's range would come out as inf or as 0.
 LARGEST, SMALLEST_RANGE = 1e100, 1e-100
 LARGEST_SPAN = 1e30  # of validation and test rows, in spans of training rows
-FAR = 1000  # interquartile ranges from the median: values beyond are no measurements, or rule all
+FAR = 100  # interquartile ranges from the median: values beyond are no measurements, or rule all
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,9 @@ def _describe(
         rows={s: len(np.load(values[s], mmap_mode="r")) for s in SPLITS},
         digest=_digest(values),
     )
-    return schema, profile(columns, train_SF, seen)
+    advice = profile(columns, train_SF, seen)
+    _warn_of_far_values(source, advice["columns"], extent)
+    return schema, advice
 
 
 def _refuse_tiny_ranges(source: Source, names: list[str], range_F: Array) -> None:
@@ -278,23 +280,20 @@ def _digest(values: dict[str, Path]) -> str:
     return sha.hexdigest()[:16]
 
 
-def _warn_of_far_values(source: str, columns: dict[str, dict[str, Any]]) -> None:
-    """One -9999 that stands for a gap outweighs all other rows in the verdict."""
-    for name, its in columns.items():
-        if its["iqr"] and max(its["max"] - its["median"], its["median"] - its["min"]) > (
-            FAR * its["iqr"]
-        ):
+def _warn_of_far_values(source: Source, columns: dict[str, dict[str, Any]], extent: Extent) -> None:
+    """One -9999 that stands for a gap, in any split, outweighs all other rows in the verdict."""
+    for (name, its), low, high in zip(columns.items(), extent.low_F, extent.high_F, strict=True):
+        if its["iqr"] and max(high - its["median"], its["median"] - low) > FAR * its["iqr"]:
             log.warning(
                 "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
                 "(%g) away from its median (%g); if these values stand for missing ones, leave "
                 "the cells empty; if they are right, take their logarithm",
-                *(source, name, its["min"], its["max"], FAR, its["iqr"], its["median"]),
+                *(source.title, name, low, high, FAR, its["iqr"], its["median"]),
             )
 
 
 def _log(schema: Schema, scan: Scan, advice: dict[str, Any]) -> None:
     """Says what was decided."""
-    _warn_of_far_values(schema.source, advice["columns"])
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
         "%s: %d rows (%s), %d columns (%s), digest %s",
