@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 # before pyproject's first [tool...] table, the rest needs no installation.
 INSTALLED := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
+LOCK := $(VENV).lock
 STATE := { pwd -P; sed '/^\[tool/,$$d' pyproject.toml | cat - constraints.txt | cksum; }
 
 # An activated other environment must not leak in; DVC's stages call plain `python`.
@@ -108,10 +109,23 @@ ifeq ($(READY),yes)
 install: ;
 else
 # An environment is made anew if an installation here was broken off, if it came from another
-# folder, or if its Python is gone; else it is brought up to date. If pip merely fails (no network)
+# folder, or if its Python is gone; else it is brought up to date. One make at a time does so, the
+# others wait; the lock of one that was killed counts for nothing. If pip merely fails (no network)
 # an environment that was whole before stays.
 install: ## (done by the others) make .venv and install into it
-	@set -e; \
+	@set -e; told=; \
+	until mkdir $(LOCK) 2>/dev/null; do \
+		other=$$(cat $(LOCK)/process 2>/dev/null || { sleep 1; cat $(LOCK)/process 2>/dev/null; }) || true; \
+		if [ -n "$$other" ] && kill -0 "$$other" 2>/dev/null; then \
+			[ -n "$$told" ] || echo "Waiting for another make that installs here (process $$other) ..."; \
+			told=yes; \
+			sleep 1; \
+		else \
+			rm -rf $(LOCK); \
+		fi; \
+	done; \
+	echo $$$$ > $(LOCK)/process; \
+	trap 'rm -rf $(LOCK)' EXIT; \
 	if [ -e $(UNFINISHED) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1 || \
 		{ [ -e $(INSTALLED) ] && [ "$$(head -n 1 $(INSTALLED))" != "$$(pwd -P)" ]; }; then \
 		$(FIND_PYTHON); \
