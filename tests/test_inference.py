@@ -252,6 +252,14 @@ def test_columns_on_one_scale_share_its_walls_and_its_step():
     }
 
 
+def test_a_scale_of_a_few_columns_is_none_of_the_others():
+    ratings_NF = np.clip(rng().integers(-3, 14, (600, 8)), 0, 10)
+    counts_NF = np.minimum(rng(1).poisson(1.0, (600, 17)), 9)
+    rows_NF = np.column_stack([ratings_NF, counts_NF])
+    columns = infer([str(i) for i in range(25)], rows_NF, extent(rows_NF), NOTHING_KNOWN)
+    assert [c.kind for c in columns] == [Kind.CONTINUOUS] * 8 + [Kind.COUNT] * 17
+
+
 def test_a_column_off_the_shared_scale_keeps_its_own():
     """A regression: a proportion beside ratings got their step and walls, the ruler went blind."""
     ratings_NF = np.clip(rng().integers(-3, 14, (600, 9)), 0, 10)

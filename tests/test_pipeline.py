@@ -141,6 +141,9 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert len(client.get_metric_history(child.info.run_id, "val_gauss_bits")) == 6
     shown = {a.path for a in client.list_artifacts(parents["evaluate"].info.run_id)}
     assert {"leaderboard.json", "report.html", "reconstructions.png", "curves.png"} <= shown
+    names = set(parents["evaluate"].data.metrics)
+    assert {"bits_per_feature", "test/rmse", "validation/detectable_difference"} <= names
+    assert "test/detectable_difference" not in names
     assert "git.dirty" not in parents["search"].data.tags  # a repository without a commit
     assert parents["evaluate"].inputs.dataset_inputs[0].dataset.digest
 

@@ -10,7 +10,7 @@ from hourglass import losses, models
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Context
 from hourglass.models import Architecture
-from hourglass.training import Curve, Rows, Schedule, TrainerOptions, fit
+from hourglass.training import Curve, Fit, Rows, Schedule, TrainerOptions, fit
 
 
 def data() -> Rows:
@@ -83,6 +83,20 @@ def test_a_diverging_fit_says_where_and_with_what_learning_rate():
         TrainingError, match=r"the loss became .* in epoch \d+ of 20 \(learning_rate 1e\+30\)"
     ):
         trained(learning_rate=1e30)
+
+
+def test_the_learning_rate_rises_over_a_twentieth_of_the_steps_and_decays_to_nothing():
+    autoencoder = models.build("dense", Architecture(6, 2, (8,), "silu", None))
+    loss = losses.build("mse", Context(6, torch.zeros(6), 1.0, 10.0), {})
+    module = Fit(autoencoder, loss, data(), Schedule(25, 24, 0.5, 0))  # 10 steps an epoch
+    rates = []
+    for module._step in range(250):
+        rates.append(module._learning_rate())
+    assert rates[0] == pytest.approx(0.5 / 12.5)
+    assert int(np.argmax(rates)) in {11, 12, 13}
+    assert max(rates) == pytest.approx(0.5, rel=0.01)
+    assert rates[-1] < 1e-4
+    assert rates[125] == pytest.approx(0.25)
 
 
 def test_no_fit_breaks_down_at_the_top_of_the_searched_learning_rates():

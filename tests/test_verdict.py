@@ -164,6 +164,16 @@ def test_the_detectable_difference_is_seen_in_about_four_of_five_experiments():
     assert np.mean(seen) == pytest.approx(0.8, abs=0.1)
 
 
+def test_among_many_losses_too_it_is_seen_in_about_four_of_five_experiments():
+    """A survivor of mutation: any critical value would do for more than two losses."""
+    typical = np.median([judge(draw(s, 6, 5), RANKS, 0.05, 0.0).detectable for s in range(200)])
+    seen = []
+    for s in range(400):
+        outcome = judge(draw(s, 6, 5, shifts=[typical]), RANKS, 0.05, 0.0)
+        seen.append(verdicts(outcome)["mse"] == "worse")
+    assert np.mean(seen) == pytest.approx(0.85, abs=0.1)  # the leader's luck helps a little
+
+
 def test_a_difference_must_pass_the_margin_to_be_detectable():
     values = draw(0, 4, 5, spread=1e-6)
     assert judge(values, RANKS, 0.05, 0.015).detectable == pytest.approx(0.015, rel=1e-3)

@@ -13,14 +13,11 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from hourglass import __version__
-from hourglass.catalog import Catalog, nearest
+from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, HourglassError
-
-if TYPE_CHECKING:
-    from hourglass.config import Params
 
 CHECK, SUMMARY = "check", "summary"
 COMMANDS = {
@@ -125,30 +122,11 @@ def _run(command: str) -> None:
     _log_to(sys.stderr)
     params = config.load(paths.params)
     if command == CHECK:
-        _check_names(params)
         named(paths.root / params.preprocess.path, "preprocess.path")
         return
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()
     stage.run(params, paths)
-
-
-def _check_names(params: "Params") -> None:
-    """Looks names of modules up; the modules, and what they import, stay unread."""
-    losses: Catalog[object] = Catalog("hourglass.losses", "loss", "LOSS")
-    wanted = () if params.search.losses == "auto" else params.search.losses
-    for i, name in enumerate(wanted):
-        losses.check(name, f"params.yaml: search.losses[{i}]")
-    for name in params.search.space:
-        losses.check(name, "params.yaml: search.space")
-    for folder, name, where in (
-        ("source", params.preprocess.source, "preprocess.source"),
-        ("model", params.model.kind, "model.kind"),
-        ("executor", params.search.executor, "search.executor"),
-        ("executor", params.train.executor, "train.executor"),
-    ):
-        catalog: Catalog[object] = Catalog(f"hourglass.{folder}s", folder, "")
-        catalog.check(name, f"params.yaml: {where}")
 
 
 @contextlib.contextmanager

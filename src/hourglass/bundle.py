@@ -83,14 +83,14 @@ class Bundle:
         Raises:
             DataError: a value is too far from the training rows to be computed with.
         """
-        original_NF = self.scaler.transform(rows_NF)
-        for row, column in np.argwhere(np.abs(original_NF) > np.finfo(np.float32).max)[:1]:
+        exact_NF = self.scaler.transform(rows_NF)
+        for row, column in np.argwhere(np.abs(exact_NF) > np.finfo(np.float32).max)[:1]:
             raise DataError(
                 f"column {self.schema.names[column]!r}, row {row + 1} of these: "
                 f"{rows_NF[row, column]:g} is so far from the training rows that float32 can't "
                 "hold it after scaling; mend the value or leave the row out"
             )
-        scaled_NF = torch.from_numpy(original_NF.astype(np.float32))
+        scaled_NF = torch.from_numpy(exact_NF.astype(np.float32))
         parts = [self._answer(part) for part in torch.split(scaled_NF, ROWS_AT_A_TIME)]
         return self.scaler.inverse(torch.cat(parts).numpy().astype(np.float64))
 

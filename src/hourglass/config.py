@@ -19,7 +19,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from hourglass.catalog import nearest
+from hourglass.catalog import Catalog, nearest
 from hourglass.errors import ConfigError
 from hourglass.paths import write_text
 
@@ -194,8 +194,29 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
     Raises:
         ConfigError: the file is missing, is no YAML, or holds wrong values; all are named at once.
+        UnknownNameError: it names a source, loss, model or executor that isn't there.
     """
-    return _validated(Params, read_yaml(path), str(path))
+    params = _validated(Params, read_yaml(path), str(path))
+    _check_names(params, str(path))
+    return params
+
+
+def _check_names(params: Params, file: str) -> None:
+    """Looks names of modules up before any stage begins; the modules stay unread."""
+    losses: Catalog[object] = Catalog("hourglass.losses", "loss", "LOSS")
+    wanted = () if params.search.losses == "auto" else params.search.losses
+    for i, name in enumerate(wanted):
+        losses.check(name, f"{file}: search.losses[{i}]")
+    for name in params.search.space:
+        losses.check(name, f"{file}: search.space")
+    for folder, name, where in (
+        ("source", params.preprocess.source, "preprocess.source"),
+        ("model", params.model.kind, "model.kind"),
+        ("executor", params.search.executor, "search.executor"),
+        ("executor", params.train.executor, "train.executor"),
+    ):
+        catalog: Catalog[object] = Catalog(f"hourglass.{folder}s", folder, "")
+        catalog.check(name, f"{file}: {where}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,10 +1,9 @@
 """What the last run found, for people at a terminal; reads reports/ only."""
 
-import csv
 from typing import Any
 
 from hourglass.errors import MissingInputError
-from hourglass.paths import Paths, read_json, read_text
+from hourglass.paths import Paths, read_csv, read_json, read_text
 
 COLUMNS = {  # of leaderboard.csv -> heading here
     "loss": "loss",
@@ -48,11 +47,7 @@ def _beaten(metrics: dict[str, Any]) -> str:
 
 
 def _leaderboard(paths: Paths) -> list[dict[str, str]]:
-    path = paths.evaluate("leaderboard.csv")
-    if not path.exists():
-        raise MissingInputError(f"{path} is missing: run `dvc repro evaluate` first")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(paths.evaluate("leaderboard.csv"), "evaluate")
     for row in rows:
         row["interval"] = f"{_short(row['ci_low'])} .. {_short(row['ci_high'])}"
     return rows

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 BATCH = 1000  # metrics in one call, MLflow's limit
 
 EXPERIMENT_TAGS = {
-    # MLflow's UI opens on runs and metrics then, not on its views for language models.
+    # Else MLflow's UI takes the runs for those of language models.
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "bits_per_feature",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",

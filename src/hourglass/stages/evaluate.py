@@ -315,7 +315,8 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
     run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
-    run.metrics(grouped(numbers, "test"))
+    seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
+    run.metrics(grouped(numbers, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):

@@ -9,8 +9,6 @@ from hourglass import candidates, executors, figures, losses, provenance, search
 from hourglass.candidates import Candidate
 from hourglass.config import Params, write_yaml
 from hourglass.errors import TrainingError
-from hourglass.losses import LOSSES
-from hourglass.models import MODELS
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
@@ -34,7 +32,6 @@ def run(params: Params, paths: Paths) -> None:
         TrainingError: every trial of every loss failed.
     """
     settings = params.search
-    MODELS.check(params.model.kind, "params.yaml: model.kind")
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     profile = read_json(paths.profile, "preprocess")
     chosen = candidates.choose(settings.losses, params.normalize.scalers, profile, paths)
@@ -78,8 +75,6 @@ def _studies(
     params: Params, paths: Paths, schema: Schema, chosen: Sequence[Candidate]
 ) -> tuple[list[str], list[Study]]:
     settings = params.search
-    for name in settings.space:
-        LOSSES.check(name, "params.yaml: search.space")
     budget = Budget(
         trials=settings.trials_per_loss,
         round_size=settings.round_size,
