@@ -106,6 +106,9 @@ def test_the_champion_answers_for_raw_rows_with_the_numbers_of_evaluate(done, mo
     np.testing.assert_allclose(answer["code_length_bits"], expected, rtol=1e-6)
     rmse = np.sqrt(np.square(answer[names].to_numpy() - rows.to_numpy()).mean())
     assert rmse == pytest.approx(metrics(done)["rmse"], rel=1e-6)
+    train = np.load(done.folder / "data/interim/train/values.npy")
+    error = (answer[names].to_numpy() - rows.to_numpy()) / np.maximum(train.std(axis=0), 1.0)
+    assert np.sqrt(np.square(error).mean()) == pytest.approx(metrics(done)["nrmse"], rel=1e-6)
     whole = model.predict(rows.head(3).astype("int64"))  # grey levels come as whole numbers
     # Sums over few rows are ordered otherwise: equal to float32 of grey levels up to 16.
     np.testing.assert_allclose(whole, answer.head(3)[whole.columns], rtol=1e-6, atol=1e-5)

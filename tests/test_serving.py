@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hourglass import scaling, serving
+from hourglass import codelength, scaling, serving
 from hourglass.bundle import Bundle, Recipe, modules
 from hourglass.errors import DataError
 from hourglass.models import Architecture
@@ -44,6 +44,16 @@ def test_a_saved_bundle_answers_with_the_same_bits(bundle, tmp_path):
     assert np.array_equal(
         again.code_length(rows(), reconstruction), bundle.code_length(rows(), reconstruction)
     )
+
+
+def test_the_code_length_is_of_the_rows_given_their_reconstruction(bundle):
+    """A survivor of mutation: the reconstruction's own code length passed."""
+    answer = bundle.reconstruct(rows())
+    calibration = codelength.fit(rows(), answer, bundle.schema.columns)
+    bits = bundle.code_length(rows(), answer)
+    np.testing.assert_allclose(bits, codelength.bits(calibration, rows(), answer))
+    far = bundle.code_length(rows() + 5, answer)
+    assert far.mean() > bits.mean() + 1
 
 
 def test_saving_again_replaces_the_folder(bundle, tmp_path):

@@ -165,6 +165,15 @@ def test_the_judge_compares_across_losses_in_original_units(root):
     assert exact["bits_per_feature"] < off["bits_per_feature"]
 
 
+def test_a_column_that_hardly_varies_counts_in_steps_of_its_resolution(root):
+    """A survivor of mutation: errors were divided by a spread far below the resolution of 0.5."""
+    data = trials.load(Paths(root), "standard", None)
+    spread_F = np.where(np.arange(6) == 0, 1e-3, data.spread_F)
+    values = trials.judge(Echo(0.9), replace(data, spread_F=spread_F))
+    scale_F = np.where(np.arange(6) == 0, 0.5, data.spread_F)
+    assert values["nrmse"] == pytest.approx(np.sqrt(np.square(0.1 * VAL / scale_F).mean()))
+
+
 def test_the_judge_needs_few_rows(root):
     """A regression: some column of ten rows had no hidden value to calibrate the ruler on."""
     data = trials.load(Paths(root), "standard", None)
