@@ -141,7 +141,7 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert len(children[parents["train"].info.run_id]) == 2 * len(LOSSES)
     assert {r.info.status for r in runs} == {"FINISHED"}
     child = children[parents["train"].info.run_id][0]
-    assert len(client.get_metric_history(child.info.run_id, "val_gauss_bits")) == 6
+    assert len(client.get_metric_history(child.info.run_id, "curve/val_gauss_bits")) == 6
     shown = {a.path for a in client.list_artifacts(parents["evaluate"].info.run_id)}
     assert {"leaderboard.json", "report.html", "reconstructions.png", "curves.png"} <= shown
     names = set(parents["evaluate"].data.metrics)

@@ -82,8 +82,11 @@ def test_mlflow_has_what_was_recorded(mlflow_tracker, tmp_path):
     client = mlflow_tracker.client
     run = client.get_run(mlflow_tracker.run("whole", "a name", {}).id)
     assert run.data.params == {"loss": "mse", "learning_rate": "0.00123457"}
-    assert run.data.metrics == {"val_loss": 0.25, "bits_per_feature": 1.5}
-    assert [m.value for m in client.get_metric_history(run.info.run_id, "val_loss")] == [0.5, 0.25]
+    assert run.data.metrics == {"curve/val_loss": 0.25, "bits_per_feature": 1.5}
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "curve/val_loss")] == [
+        0.5,
+        0.25,
+    ]
     assert {a.path for a in client.list_artifacts(run.info.run_id)} == {
         "note.txt",
         "leaderboard.json",
@@ -97,7 +100,7 @@ def test_recording_a_finished_key_again_adds_nothing(mlflow_tracker, tmp_path):
     record(mlflow_tracker, "twice", tmp_path)
     record(mlflow_tracker, "twice", tmp_path)
     run_id = mlflow_tracker.run("twice", "a name", {}).id
-    assert len(mlflow_tracker.client.get_metric_history(run_id, "val_loss")) == 2
+    assert len(mlflow_tracker.client.get_metric_history(run_id, "curve/val_loss")) == 2
 
 
 def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker):
@@ -109,7 +112,7 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
     run.params({"late": 1})
     found = mlflow_tracker.client.get_run(run.id).data.params
     assert found == {"workers": "2", "epochs": "3", "late": "1"}
-    assert len(mlflow_tracker.client.get_metric_history(run.id, "val_loss")) == 2
+    assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
 
 
 def test_a_deleted_experiment_comes_back(mlflow_tracker, tmp_path, monkeypatch):

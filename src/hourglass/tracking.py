@@ -36,8 +36,8 @@ EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
     "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict,"
     " its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for "
-    "each fit. Compare `bits_per_feature` (lower is better) across losses; `train_loss` and "
-    "`val_loss` compare within one loss only.",
+    "each fit. Compare `bits_per_feature` (lower is better) across losses; the curves of "
+    "`train_loss` and `val_loss` compare within one loss only.",
 }
 
 
@@ -86,7 +86,10 @@ class Run(ABC):
 
     @abstractmethod
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
-        """Records one point an epoch; `epoch` is the step, all other keys are metrics."""
+        """Records one point an epoch; `epoch` is the step, all other keys are metrics.
+
+        They form the group "curve": the UI draws groups by their names, and lone numbers last.
+        """
 
     @abstractmethod
     def artifact(self, path: Path, folder: str = "") -> None:
@@ -301,7 +304,7 @@ class MlflowRun(Run):
         from mlflow.entities import Metric
 
         entities = [
-            Metric(name, value, self._time, int(point["epoch"]))
+            Metric(f"curve/{name}", value, self._time, int(point["epoch"]))
             for point in points
             for name, value in point.items()
             if name != "epoch"

@@ -23,7 +23,8 @@ from hourglass.trials import Result, Spec
 log = logging.getLogger(__name__)
 
 NOTE = """**{source}** · the best configuration of each loss, fitted {seeds} times. The verdict over
-these fits is in the run `evaluate`. `val_gauss_bits` compares across losses, `val_loss` doesn't."""
+these fits is in the run `evaluate`. The curve `val_gauss_bits` compares
+across losses, `val_loss` doesn't."""
 
 
 def run(params: Params, paths: Paths) -> None:
