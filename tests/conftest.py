@@ -7,10 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = ("dvc.yaml", "params.yaml", "MLproject", "python_env.yaml", ".dvcignore")
+
+# The same examples each time: a merge must not depend on luck. To hunt for new ones:
+# HYPOTHESIS_PROFILE=default make test
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 # A budget that takes seconds: it shows that numbers are equal, not that they are good.
 SMALL = {

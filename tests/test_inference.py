@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hourglass.errors import ConfigError
@@ -110,6 +110,7 @@ def test_a_column_that_never_varies_has_no_resolution():
     levels=st.integers(3, 2000),
 )
 @settings(max_examples=200)
+@example(seed=2, step=999.0, offset=999.0, levels=3)  # almost steps of 1000
 def test_any_lattice_is_found_wherever_it_lies(seed, step, offset, levels):
     k = rng(seed).integers(0, levels, 400)
     k[:2] = (0, 1)  # neighbours, so that no coarser lattice fits

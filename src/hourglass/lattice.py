@@ -93,8 +93,9 @@ def _candidates(levels: Array, counts: NDArray[np.int64], core: Array) -> Iterat
             if raw is None:
                 continue
             step = _tidy(raw, float(core[-1] - core[0]), noise)
-            holds = counts[_on(levels, step, anchor, noise)].sum() >= SHARE * counts.sum()
-            if holds and _apart(core[_on(core, step, anchor, noise)], step, anchor):
+            slack = FUZZ * step + 2 * noise
+            holds = counts[_on(levels, step, anchor, slack)].sum() >= SHARE * counts.sum()
+            if holds and _apart(core[_on(core, step, anchor, slack)], step, anchor):
                 yield step
 
 
@@ -113,28 +114,30 @@ def _noises(core: Array) -> Iterator[float]:
             yield largest * 2.0**-23
 
 
-def _on(levels: Array, step: float, anchor: float, noise: float) -> NDArray[np.bool_]:
-    """Which levels lie on the lattice through `anchor`."""
+def _on(levels: Array, step: float, anchor: float, slack: float) -> NDArray[np.bool_]:
+    """Which levels lie on the lattice through `anchor`, or `slack` beside it."""
     k = (levels - anchor) / step
-    return np.asarray(np.abs(k - np.round(k)) * step <= FUZZ * step + 2 * noise)
+    return np.asarray(np.abs(k - np.round(k)) * step <= slack)
 
 
 def _decimal(levels: Array, counts: NDArray[np.int64], core: Array, noise: float) -> float | None:
     """The step of rounded decimals: the largest power of ten that divides and tells apart.
 
     Then times the divisor that the most frequent levels share. Powers are tried while the noise of
-    storage is far below them, through all digits of the range: a sentinel may stretch it.
+    storage is far below them, through all digits of the range: a sentinel may stretch it. Decimals
+    are exact, so only that noise is forgiven: 998001, 999000, 999999 are no steps of 1000.
     """
+    slack = 2 * noise
     coarsest = math.floor(math.log10(core[-1] - core[0]))
     for exponent in range(coarsest, coarsest - DIGITS, -1):
         unit = 10.0**exponent
         if noise > unit / 20:
             return None
-        if counts[_on(levels, unit, 0.0, noise)].sum() < SHARE * counts.sum():
+        if counts[_on(levels, unit, 0.0, slack)].sum() < SHARE * counts.sum():
             continue
-        if not _apart(core[_on(core, unit, 0.0, noise)], unit, 0.0):
+        if not _apart(core[_on(core, unit, 0.0, slack)], unit, 0.0):
             continue
-        if counts[~_on(levels, 10 * unit, 0.0, noise)].sum() < LAST_DIGITS:
+        if counts[~_on(levels, 10 * unit, 0.0, slack)].sum() < LAST_DIGITS:
             return unit
         whole = np.round((core - core[0]) / unit).astype(np.int64)
         return float(np.gcd.reduce(whole)) * unit

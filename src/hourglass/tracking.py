@@ -297,18 +297,23 @@ class MlflowRun(Run):
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
-        self.curve([{"epoch": 0, **values}])
+        self._log([(name, value, 0) for name, value in values.items()])
 
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
         """See Run."""
-        from mlflow.entities import Metric
-
-        entities = [
-            Metric(f"curve/{name}", value, self._time, int(point["epoch"]))
+        named = [
+            (f"curve/{name}", value, int(point["epoch"]))
             for point in points
             for name, value in point.items()
             if name != "epoch"
         ]
+        self._log(named)
+
+    def _log(self, points: Sequence[tuple[str, float, int]]) -> None:
+        """Records (metric, value, step) in few calls."""
+        from mlflow.entities import Metric
+
+        entities = [Metric(name, value, self._time, step) for name, value, step in points]
         for start in range(0, 0 if self.finished else len(entities), BATCH):
             with answering(self._uri):
                 self._client.log_batch(self.id, metrics=entities[start : start + BATCH])
