@@ -12,6 +12,7 @@ import pytest
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
 from hourglass.sources import SOURCES, Source
+from tests.settings import preprocess
 
 NAMES = ("a", "b", "c")
 
@@ -42,21 +43,21 @@ def write(path, rows_NF):
 
 
 def tabular(path, drop=(), label=""):
-    return SOURCES.load("tabular")("", path, drop, label)
+    return SOURCES.load("tabular")(preprocess(source="tabular", drop=drop, label=label), path)
 
 
 def builtin(dataset, drop=(), label=""):
-    return SOURCES.load("builtin")(dataset, Path(), drop, label)
+    return SOURCES.load("builtin")(preprocess(dataset=dataset, drop=drop, label=label), Path())
 
 
 def values(source):
-    return np.concatenate(list(source.chunks()))
+    return np.concatenate([chunk.values_NF for chunk in source.chunks()])
 
 
 @pytest.fixture(params=SOURCES.names())
 def source(request, tmp_path):
     path = write_csv(tmp_path / "table.csv")
-    return SOURCES.load(request.param)("wine", path, (), "")
+    return SOURCES.load(request.param)(preprocess(dataset="wine"), path)
 
 
 def test_every_source_is_a_source(source):
@@ -66,8 +67,8 @@ def test_every_source_is_a_source(source):
 def test_chunks_have_the_columns_of_the_layout(source):
     width = len(source.layout().names)
     for chunk in source.chunks():
-        assert chunk.dtype == np.float64
-        assert chunk.shape[1] == width
+        assert chunk.values_NF.dtype == source.layout().dtype
+        assert chunk.values_NF.shape[1] == width
 
 
 def test_chunks_are_the_same_each_time(source):

@@ -57,9 +57,14 @@ Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
+SomeLosses = Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)]
+KindName = Literal["continuous", "binary", "count", "categorical"]
 Losses = Annotated[
-    Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)],
-    _says("'auto' or a list of at least one loss"),
+    SomeLosses | dict[KindName, SomeLosses],
+    _says(
+        "'auto', a list of at least one loss, or such a list for each kind of column "
+        "(continuous, binary, count, categorical)"
+    ),
 ]
 
 
@@ -69,16 +74,49 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Image(Section):
+    """How image files become rows."""
+
+    size: Annotated[
+        tuple[()] | tuple[Positive, Positive], _says("[height, width] in pixels, or [] to keep it")
+    ]
+    colour: Literal["grey", "rgb"]
+
+
+class Window(Section):
+    """How series are cut into rows."""
+
+    length: Positive
+    stride: Positive
+
+
+class Synthetic(Section):
+    """How many values are made up."""
+
+    rows: Positive
+    columns: Positive
+
+
 class Preprocess(Section):
     """Where rows come from and how they are split."""
 
     source: str
     dataset: str
     path: str
+    columns: tuple[str, ...]
     drop: tuple[str, ...]
     label: str
-    kinds: dict[str, Literal["continuous", "binary", "count"]]
-    missing: Literal["error", "drop_rows"]
+    group: str
+    time: str
+    weight: str
+    kinds: dict[str, KindName]
+    missing: Literal["keep", "drop_rows", "error"]
+    missing_values: tuple[str | int | float, ...]
+    on_bad_row: Literal["error", "skip"]
+    image: Image
+    window: Window
+    synthetic: Synthetic
+    split: Literal["auto", "random", "group", "time"]
     val_fraction: Fraction
     test_fraction: Fraction
     seed: Seed
@@ -105,18 +143,25 @@ class Model(Section):
     latent_dim: Width
     hidden: tuple[Width, ...]
     activation: Literal["silu", "relu", "gelu", "tanh"]
+    corruption: Literal["none", "mask", "gauss"]
+    corruption_amount: Annotated[float, Field(ge=0, strict=True)]
+    sparsity: Annotated[float, Field(ge=0, strict=True)]
+    variational: Annotated[bool, Field(strict=True)]
 
 
 class Search(Section):
     """How the hyperparameters of each loss are searched."""
 
     losses: Losses
+    scalers: Literal["all", "advised"]
+    hidden: tuple[tuple[Width, ...], ...]
     trials_per_loss: Positive
     round_size: Positive
     startup_trials: Positive
     objective: Literal["code_length", "code_length_masked", "rmse", "mae"]
     epochs: Positive
     batch_size: Positive
+    max_rows: Positive
     seed: Seed
     space: dict[str, dict[str, tuple[float, float]]]
     executor: str
@@ -138,6 +183,7 @@ class Train(Section):
     strategy: str
     precision: Annotated[str | int, _says("a name such as '32-true', or a number of bits")]
     num_nodes: Positive
+    memory_mb: Positive
 
 
 class Evaluate(Section):
@@ -204,9 +250,9 @@ def load(path: Path = Path("params.yaml")) -> Params:
 def _check_names(params: Params, file: str) -> None:
     """Looks names of modules up before any stage begins; the modules stay unread."""
     losses: Catalog[object] = Catalog("hourglass.losses", "loss", "LOSS")
-    wanted = () if params.search.losses == "auto" else params.search.losses
-    for i, name in enumerate(wanted):
-        losses.check(name, f"{file}: search.losses[{i}]")
+    for place, wanted in losses_by_place(params.search.losses).items():
+        for i, name in enumerate(() if wanted == "auto" else wanted):
+            losses.check(name, f"{file}: {place}[{i}]")
     for name in params.search.space:
         losses.check(name, f"{file}: search.space")
     for folder, name, where in (
@@ -217,6 +263,13 @@ def _check_names(params: Params, file: str) -> None:
     ):
         catalog: Catalog[object] = Catalog(f"hourglass.{folder}s", folder, "")
         catalog.check(name, f"{file}: {where}")
+
+
+def losses_by_place(losses: Losses) -> dict[str, SomeLosses]:
+    """The lists of losses by their place in params.yaml."""
+    if isinstance(losses, dict):
+        return {f"search.losses.{kind}": wanted for kind, wanted in losses.items()}
+    return {"search.losses": losses}
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """What is known of the columns: kind, resolution, walls, gaps; written once, read by all stages."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ class Kind(StrEnum):
     CONTINUOUS = "continuous"
     BINARY = "binary"
     COUNT = "count"
+    CATEGORICAL = "categorical"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Column:
         low: Lower bound that the values can't pass (a wall, not merely the minimum); None if open.
         high: Upper bound, likewise.
         missing: Number of missing values seen in the source.
+        levels: Of a categorical column: what its codes 0, 1, ... stand for, as training rows show
+            them. The code `len(levels)` stands for any level that training rows lack.
     """
 
     name: str
@@ -38,6 +41,17 @@ class Column:
     low: float | None
     high: float | None
     missing: int
+    levels: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers of its reconstruction: one, or of a categorical column one for each level."""
+        return len(self.levels) if self.kind is Kind.CATEGORICAL else 1
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Rebuilds a column from plain data."""
+        return cls(**{**data, "kind": Kind(data["kind"]), "levels": tuple(data["levels"])})
 
 
 @dataclass(frozen=True)
@@ -49,18 +63,25 @@ class Schema:
         columns: The features, F of them.
         dropped: Columns that are not features: name -> reason.
         constants: Value of each column that was dropped because it never varies.
-        grid: (height, width) where the features are the pixels of an image in row-major order.
+        shape: Where the features are the values of one array in row-major order: (height, width,
+            channels) of an image, (length, channels) of a window of a series. None: a table.
         rows: Number of rows of each split: {"train": n, "val": n, "test": n}.
         digest: SHA-256 (first 16 hex digits) of the values of all splits.
+        gaps: Whether values may be missing, now and in rows to come.
+        labels: What the codes in labels.npy stand for; () if labels are numbers or there are none.
+        left_out: Rows of the source that are in no split: reason -> how many.
     """
 
     source: str
     columns: tuple[Column, ...]
     dropped: dict[str, str]
     constants: dict[str, float]
-    grid: tuple[int, int] | None
+    shape: tuple[int, ...] | None
     rows: dict[str, int]
     digest: str
+    gaps: bool = False
+    labels: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,9 +95,10 @@ class Schema:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Rebuilds a schema from what `to_json` gave."""
-        columns = tuple(Column(**{**c, "kind": Kind(c["kind"])}) for c in data["columns"])
-        grid = tuple(data["grid"]) if data["grid"] else None
-        return cls(**{**data, "columns": columns, "grid": grid})
+        columns = tuple(Column.from_json(c) for c in data["columns"])
+        shape = tuple(data["shape"]) if data["shape"] else None
+        labels = tuple(data["labels"])
+        return cls(**{**data, "columns": columns, "shape": shape, "labels": labels})
 
 
 def optional(values: Sequence[float | None]) -> Array:

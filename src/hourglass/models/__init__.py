@@ -1,13 +1,13 @@
 """The autoencoders: each module is one kind of network under one contract.
 
-Shapes: B rows of a batch, F features, L latent values. A network ends in the *raw* output: what it
-stands for (identity, logit, ...) is the loss's to say, so no network ends in a sigmoid. A module
-defines `MODEL = TheClass`, built from an `Architecture`.
+Shapes: B rows of a batch, E inputs, W raw outputs, L latent values, C = L (2 L if variational). A
+network ends in the *raw* output: what it stands for (identity, logit, ...) is the loss's to say, so
+no network ends in a sigmoid. A module defines `MODEL = TheClass`, built from an `Architecture`.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -27,19 +27,31 @@ class Architecture:
     """All that is needed to build a network again; its weights are kept elsewhere.
 
     Attributes:
-        features: F, values of a row.
-        latent_dim: L, values of the bottleneck. L >= F is allowed, but then the network can copy
+        inputs: E, numbers that a row is shown as: its scaled values, one for each level of a
+            categorical column, and where values may be missing indicators of the gaps. Of an image
+            or a window with gaps: the values, then as many indicators.
+        outputs: W, numbers of a raw reconstruction: one a feature, one a level.
+        latent_dim: L, values of the bottleneck. L >= E is allowed, but then the network can copy
             its input, noise and all, and no loss can be told from another.
         hidden: Widths between input and bottleneck; the decoder mirrors them. () is linear.
         activation: A name of `ACTIVATIONS`.
-        grid: (height, width) where the features are the pixels of an image in row-major order.
+        shape: (height, width, channels) of an image, (length, channels) of a window, whose values
+            are the outputs in row-major order; None: a table.
+        variational: Whether the encoder gives a mean and a log variance of each latent value.
     """
 
-    features: int
+    inputs: int
+    outputs: int
     latent_dim: int
     hidden: tuple[int, ...]
     activation: str
-    grid: tuple[int, int] | None
+    shape: tuple[int, ...] | None = None
+    variational: bool = False
+
+    @property
+    def code_dim(self) -> int:
+        """C: numbers that the encoder ends in."""
+        return 2 * self.latent_dim if self.variational else self.latent_dim
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for json.dump; `from_json` is its inverse."""
@@ -48,8 +60,8 @@ class Architecture:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Rebuilds an architecture from what `to_json` gave, also after a way through JSON."""
-        grid = tuple(data["grid"]) if data["grid"] else None
-        return cls(**{**data, "hidden": tuple(data["hidden"]), "grid": grid})
+        shape = tuple(data["shape"]) if data["shape"] else None
+        return cls(**{**data, "hidden": tuple(data["hidden"]), "shape": shape})
 
 
 class Autoencoder(nn.Module, ABC):
@@ -57,23 +69,32 @@ class Autoencoder(nn.Module, ABC):
 
     Args:
         architecture: Kept as `self.architecture`.
+
+    Attributes:
+        dimensions: Of `Architecture.shape` that the network is made for; None: it takes any data.
     """
+
+    dimensions: ClassVar[int | None] = None
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
 
     @abstractmethod
-    def encode(self, x_BF: Tensor) -> Tensor:
-        """The bottleneck of each row, (B, L)."""
+    def code(self, x_BE: Tensor) -> Tensor:
+        """What the encoder says of each row, (B, C): the bottleneck, or its means and log variances."""
 
     @abstractmethod
     def decode(self, z_BL: Tensor) -> Tensor:
-        """The raw output of each row, (B, F), over all real numbers."""
+        """The raw output of each row, (B, W), over all real numbers."""
 
-    def forward(self, x_BF: Tensor) -> Tensor:
-        """The raw output for each input row, (B, F)."""
-        return self.decode(self.encode(x_BF))
+    def encode(self, x_BE: Tensor) -> Tensor:
+        """The bottleneck of each row, (B, L); of a variational network its mean."""
+        return self.code(x_BE)[:, : self.architecture.latent_dim]
+
+    def forward(self, x_BE: Tensor) -> Tensor:
+        """The raw output for each input row, (B, W)."""
+        return self.decode(self.encode(x_BE))
 
 
 MODELS: Catalog[type[Autoencoder]] = Catalog("hourglass.models", "model", "MODEL")
@@ -84,9 +105,17 @@ def build(kind: str, architecture: Architecture) -> Autoencoder:
 
     Raises:
         UnknownNameError: no such kind of network.
-        ConfigError: no such activation.
+        ConfigError: no such activation, or the network is made for data of another shape.
     """
-    return MODELS.load(kind)(architecture)
+    model = MODELS.load(kind)
+    if model.dimensions is not None and len(architecture.shape or ()) != model.dimensions:
+        made_for = {3: "images", 2: "windows of series"}
+        given = made_for.get(len(architecture.shape or ()), "a table")
+        raise ConfigError(
+            f"params.yaml: model.kind: {kind!r} is made for {made_for[model.dimensions]}, but these "
+            f"data are {given}; use 'dense', which takes any"
+        )
+    return model(architecture)
 
 
 def activation(name: str) -> nn.Module:

@@ -9,26 +9,26 @@ from hourglass.models import Architecture, Autoencoder, activation
 
 
 class Dense(Autoencoder):
-    """F -> hidden -> L -> hidden reversed -> F; bottleneck and output are linear.
+    """E -> hidden -> C, and L -> hidden reversed -> W; bottleneck and output are linear.
 
     With `hidden=()` it is the linear autoencoder, which spans the same subspace as PCA under MSE.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        sizes = (architecture.features, *architecture.hidden, architecture.latent_dim)
-        self.encoder = _layers(sizes, architecture.activation)
-        self.decoder = _layers(sizes[::-1], architecture.activation)
+        own, hidden = architecture, architecture.hidden
+        self.encoder = _layers((own.inputs, *hidden, own.code_dim), own.activation)
+        self.decoder = _layers((own.latent_dim, *hidden[::-1], own.outputs), own.activation)
 
-    def encode(self, x_BF: Tensor) -> Tensor:
-        """The bottleneck of each row, (B, L)."""
-        z_BL: Tensor = self.encoder(x_BF)
-        return z_BL
+    def code(self, x_BE: Tensor) -> Tensor:
+        """What the encoder says of each row, (B, C)."""
+        code_BC: Tensor = self.encoder(x_BE)
+        return code_BC
 
     def decode(self, z_BL: Tensor) -> Tensor:
-        """The raw output of each row, (B, F)."""
-        raw_BF: Tensor = self.decoder(z_BL)
-        return raw_BF
+        """The raw output of each row, (B, W)."""
+        raw_BW: Tensor = self.decoder(z_BL)
+        return raw_BW
 
 
 def _layers(sizes: Sequence[int], name: str) -> nn.Sequential:

@@ -5,12 +5,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hourglass.catalog import nearest
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
-from hourglass.sources import Layout, Source
+from hourglass.sources import Chunk, Layout, Source
 from hourglass.sources._table import select
 
 _LOADERS = {
@@ -20,7 +19,7 @@ _LOADERS = {
     "digits": ("load_digits", {}),
     "wine": ("load_wine", {}),
 }
-_DIGITS_GRID = (8, 8)
+_DIGITS_SHAPE = (8, 8, 1)
 _DIGITS_BOUNDS = (0.0, 16.0)  # ink in a 4x4 block of pixels
 
 
@@ -34,7 +33,7 @@ class Builtin(Source):
     @property
     def title(self) -> str:
         """See `Source.title`."""
-        return f"builtin: {self.dataset}"
+        return f"builtin: {self.options.dataset}"
 
     def layout(self) -> Layout:
         """See `Source.layout`.
@@ -44,29 +43,30 @@ class Builtin(Source):
             DataError: the download failed.
         """
         known = tuple(map(str, self._bunch.feature_names))
-        names, dropped = select(known, self.drop, self.label, self.title)
-        if self.dataset != "digits":
+        names, dropped = select(known, self.options.drop, self.options.label, self.title)
+        if self.options.dataset != "digits":
             return Layout(names, dropped)
-        grid = None if dropped else _DIGITS_GRID
-        return Layout(names, dropped, Kind.CONTINUOUS, _DIGITS_BOUNDS, grid)
+        shape = None if dropped else _DIGITS_SHAPE
+        return Layout(names, dropped, Kind.CONTINUOUS, _DIGITS_BOUNDS, shape)
 
-    def chunks(self) -> Iterator[NDArray[np.float64]]:
+    def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`: one chunk."""
         kept = set(self.layout().names)
         mask = [str(name) in kept for name in self._bunch.feature_names]
-        yield np.array(self._bunch.data, dtype=np.float64)[:, mask]
+        yield Chunk(np.array(self._bunch.data, dtype=np.float64)[:, mask])
 
     @cached_property
     def _bunch(self) -> Any:  # scikit-learn ships no types
         """What scikit-learn returns: `data` and `feature_names` are used."""
-        if self.dataset not in _LOADERS:
+        dataset = self.options.dataset
+        if dataset not in _LOADERS:
             raise UnknownNameError(
-                f"params.yaml: preprocess.dataset: unknown builtin data set {self.dataset!r}"
-                f"{nearest(self.dataset, _LOADERS)} (known: {', '.join(_LOADERS)})"
+                f"params.yaml: preprocess.dataset: unknown builtin data set {dataset!r}"
+                f"{nearest(dataset, _LOADERS)} (known: {', '.join(_LOADERS)})"
             )
         from sklearn import datasets
 
-        name, options = _LOADERS[self.dataset]
+        name, options = _LOADERS[dataset]
         try:
             return getattr(datasets, name)(**options)
         except OSError as error:  # urllib's errors are among them

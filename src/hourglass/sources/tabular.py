@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hourglass.catalog import listed
+from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.paths import named
-from hourglass.sources import Layout, Source
+from hourglass.sources import Chunk, Layout, Source
 from hourglass.sources._arrays import Npy, Npz
 from hourglass.sources._delimited import COMPRESSIONS, Delimited
 from hourglass.sources._parquet import Parquet
@@ -38,8 +38,8 @@ class Tabular(Source):
     Array columns are named "0", "1", ...; booleans become 0 and 1.
     """
 
-    def __init__(self, dataset: str, path: Path, drop: tuple[str, ...], label: str) -> None:
-        super().__init__(dataset, path, drop, label)
+    def __init__(self, options: Preprocess, path: Path) -> None:
+        super().__init__(options, path)
         self._warned: set[str] = set()
 
     @property
@@ -70,7 +70,8 @@ class Tabular(Source):
     @cached_property
     def _layout(self) -> Layout:
         table = self._table
-        names, dropped = select(table.names, self.drop, self.label, f"{self._file}", table.others)
+        drop, label = self.options.drop, self.options.label
+        names, dropped = select(table.names, drop, label, f"{self._file}", table.others)
         table.check(names)
         return Layout(names=names, dropped=dropped)
 
@@ -78,7 +79,7 @@ class Tabular(Source):
         """See `Source.layout`."""
         return self._layout
 
-    def chunks(self) -> Iterator[NDArray[np.float64]]:
+    def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`; warns once of integers that float64 can't hold."""
         names = self._layout.names
         watched = set(self._table.integers(names))
@@ -86,7 +87,7 @@ class Tabular(Source):
             for i in sorted(i for i in watched if (np.abs(chunk[:, i]) >= EXACT).any()):
                 watched.remove(i)
                 self._warn_of_large_integers(names[i])
-            yield chunk
+            yield Chunk(chunk)
 
     def place(self, row: int) -> str:
         """See `Source.place`."""
