@@ -1,12 +1,13 @@
 """A trained autoencoder with all it needs to answer for raw rows: scaler, weights, calibration.
 
 A bundle is a folder of JSON and safetensors; nothing in it is code, nothing is pickled.
-Shapes: N rows, F features, L latent dimensions.
+Shapes: N rows, F features, W numbers of a reconstruction (see `hourglass.wide`).
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,15 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from hourglass import codelength, losses, models
+from hourglass import codelength, losses, models, wide
 from hourglass.codelength import Calibration
 from hourglass.errors import DataError
+from hourglass.inputs import Inputs
 from hourglass.losses import Context, Loss
+from hourglass.losses._heads import Head, Heads
 from hourglass.models import Architecture, Autoencoder
 from hourglass.paths import replacing, write_json
 from hourglass.scaling import Scaler
-from hourglass.schema import Schema
+from hourglass.schema import Kind, Schema, searched_kind
 
 Array = NDArray[np.float64]
 
@@ -34,24 +38,26 @@ class Recipe:
     """What was fitted, and how: enough to build the modules anew before loading weights.
 
     Attributes:
-        loss: Name of the loss.
+        loss: Name of the loss of the searched columns.
         hyper: Its hyperparameters and the learning rate.
+        heads: Kind -> name of the loss of the columns of this kind, for the other kinds.
         kind: Name of the model.
         architecture: Sizes of the model.
         seed: Of initial weights and order of rows.
         resplit: Whether the seed also redrew training and validation rows.
-        residual_scale: See `losses.Context`.
-        span: See `losses.Context`.
+        residual_scale: Kind of column -> see `losses.Context`.
+        span: Kind of column -> see `losses.Context`.
     """
 
     loss: str
     hyper: Mapping[str, float]
+    heads: Mapping[str, str]
     kind: str
     architecture: Architecture
     seed: int
     resplit: bool
-    residual_scale: float
-    span: float
+    residual_scale: Mapping[str, float]
+    span: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Bundle:
         recipe: What was fitted.
         schema: The columns.
         scaler: Fitted on the training rows of this fit.
+        inputs: Shows scaled rows to the network.
         autoencoder: On the CPU, in evaluation mode.
         loss: Holds the head that turns raw decoder output into a reconstruction.
         calibration: The residual model of each column, fitted on validation rows; None before.
@@ -70,18 +77,31 @@ class Bundle:
     recipe: Recipe
     schema: Schema
     scaler: Scaler
+    inputs: Inputs
     autoencoder: Autoencoder
-    loss: Loss
+    loss: Loss | Heads
     calibration: Calibration | None = None
 
-    def reconstruct(self, rows_NF: Array) -> Array:
-        """Reconstructs rows, original units in and out, float64, shape (N, F).
+    def reconstruct(self, rows_NF: NDArray[Any]) -> Array:
+        """Reconstructs rows, original units in and out, float64, shape (N, W).
 
         Args:
-            rows_NF: Rows with the schema's columns in order.
+            rows_NF: Rows with the schema's columns in order; NaN where a value is missing.
 
         Raises:
             DataError: a value is too far from the training rows to be computed with.
+        """
+        return self.written(rows_NF)[0]
+
+    def written(self, rows_NF: NDArray[Any]) -> tuple[Array, Array]:
+        """Reconstructions, and the bits of each row that its bottleneck costs, (N, W) and (N,).
+
+        A bottleneck is free but for a variational one: it costs its KL divergence, and what is
+        reconstructed is a draw from its distribution (the expected code length of Hinton & van Camp
+        1993). The draw of a row depends on this row alone.
+
+        Raises:
+            DataError: as `reconstruct`.
         """
         exact_NF = self.scaler.transform(rows_NF)
         for row, column in np.argwhere(np.abs(exact_NF) > np.finfo(np.float32).max)[:1]:
@@ -91,20 +111,28 @@ class Bundle:
                 "hold it after scaling; mend the value or leave the row out"
             )
         scaled_NF = torch.from_numpy(exact_NF.astype(np.float32))
-        parts = [self._answer(part) for part in torch.split(scaled_NF, ROWS_AT_A_TIME)]
-        return self.scaler.inverse(torch.cat(parts).numpy().astype(np.float64))
+        answers = [self._answer(part) for part in torch.split(scaled_NF, ROWS_AT_A_TIME)]
+        wide_NW = torch.cat([answer for answer, _ in answers]).numpy().astype(np.float64)
+        bits_N = torch.cat([bits for _, bits in answers]).numpy().astype(np.float64)
+        return self.scaler.widened(self.schema).inverse(wide_NW), bits_N
 
-    def _answer(self, scaled_BF: torch.Tensor) -> torch.Tensor:
+    def _answer(self, scaled_BF: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
-            return self.loss.reconstruct(self.autoencoder(scaled_BF))
+            code_BC = self.autoencoder.code(self.inputs(scaled_BF))
+            if not self.recipe.architecture.variational:
+                z_BL, bits_B = code_BC, code_BC.new_zeros(len(code_BC))
+            else:
+                z_BL, nats_B = models.drawn(code_BC, models.own_noise(code_BC))
+                bits_B = nats_B / math.log(2)
+            return self.loss.reconstruct(self.autoencoder.decode(z_BL)), bits_B
 
-    def code_length(self, rows_NF: Array, reconstruction_NF: Array) -> Array:
-        """Bits of each entry under the calibrated residual models, shape (N, F)."""
+    def code_length(self, rows_NF: NDArray[Any], reconstruction_NW: Array) -> Array:
+        """Bits of each entry under the calibrated residual models, (N, F); 0 where missing."""
         if self.calibration is None:
             raise ValueError("the bundle is not calibrated yet")
-        return codelength.bits(self.calibration, rows_NF, reconstruction_NF)
+        return codelength.bits(self.calibration, rows_NF, reconstruction_NW)
 
-    def calibrated(self, rows_NF: Array) -> Self:
+    def calibrated(self, rows_NF: NDArray[Any]) -> Self:
         """The same bundle with residual models fitted on `rows_NF` (validation rows)."""
         fitted = codelength.fit(rows_NF, self.reconstruct(rows_NF), self.schema.columns)
         return replace(self, calibration=fitted)
@@ -114,6 +142,9 @@ class Bundle:
         recipe = {
             **vars(self.recipe),
             "hyper": dict(self.recipe.hyper),
+            "heads": dict(self.recipe.heads),
+            "residual_scale": dict(self.recipe.residual_scale),
+            "span": dict(self.recipe.span),
             "architecture": self.recipe.architecture.to_json(),
         }
         model = {
@@ -128,7 +159,7 @@ class Bundle:
             save_file(self._weights(), beside / "weights.safetensors")
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        parts = {"autoencoder": self.autoencoder, "loss": self.loss}
+        parts = {"inputs": self.inputs, "autoencoder": self.autoencoder, "loss": self.loss}
         return {f"{p}.{k}": v for p, m in parts.items() for k, v in m.state_dict().items()}
 
     @classmethod
@@ -139,25 +170,77 @@ class Bundle:
         recipe = Recipe(**{**raw, "architecture": Architecture.from_json(raw["architecture"])})
         schema = Schema.from_json(model["schema"])
         scaler = Scaler.from_json(model["scaler"])
-        autoencoder, loss = modules(recipe, schema, scaler)
+        inputs, autoencoder, loss = modules(recipe, schema, scaler)
         weights = load_file(folder / "weights.safetensors")
-        for prefix, module in (("autoencoder.", autoencoder), ("loss.", loss)):
+        parts = {"inputs.": inputs, "autoencoder.": autoencoder, "loss.": loss}
+        for prefix, module in parts.items():
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             module.load_state_dict(own)
         calibration = model["calibration"]
         fitted = Calibration.from_json(calibration) if calibration else None
-        return cls(recipe, schema, scaler, autoencoder.eval(), loss.eval(), fitted)
+        ready = (inputs.eval(), autoencoder.eval(), loss.eval())
+        return cls(recipe, schema, scaler, *ready, fitted)
 
 
-def modules(recipe: Recipe, schema: Schema, scaler: Scaler) -> tuple[Autoencoder, Loss]:
+@dataclass(frozen=True)
+class Seen:
+    """What the scaled training rows show of the columns of each kind, see `losses.Context`.
+
+    Attributes:
+        residual_scale: Kind -> typical residual.
+        span: Kind -> largest minus smallest value.
+        mean_F: Mean of each column, original units; None: weights that will be loaded know it.
+    """
+
+    residual_scale: Mapping[str, float]
+    span: Mapping[str, float]
+    mean_F: Array | None = field(default=None, repr=False)
+
+
+def modules(
+    recipe: Recipe, schema: Schema, scaler: Scaler, mean_F: Array | None = None
+) -> tuple[Inputs, Autoencoder, Loss | Heads]:
     """Builds the untrained modules of a recipe; the caller seeds torch."""
-    context = context_of(schema, scaler, recipe.residual_scale, recipe.span)
-    loss = losses.build(recipe.loss, context, recipe.hyper)
-    return models.build(recipe.kind, recipe.architecture), loss
+    seen = Seen(recipe.residual_scale, recipe.span, mean_F)
+    main = searched_kind(schema.columns)
+    heads = []
+    for kind in dict.fromkeys(c.kind for c in schema.columns):
+        context = context_of(schema, scaler, seen, kind)
+        if kind is main:
+            loss = losses.build(recipe.loss, context, recipe.hyper)
+        else:
+            loss = losses.build_default(recipe.heads[kind.value], context)
+        heads.append(Head(loss, *_places(schema, kind)))
+    every = heads[0].loss if len(heads) == 1 else Heads(heads)
+    inputs = Inputs(schema)
+    return inputs, models.build(recipe.kind, recipe.architecture), every
 
 
-def context_of(schema: Schema, scaler: Scaler, residual_scale: float, span: float) -> Context:
-    """What a loss may know, see `losses.Context`."""
-    steps = [c.resolution or 0.0 for c in schema.columns]
-    resolution_F = torch.tensor(np.array(steps) / scaler.scale_F, dtype=torch.float32)
-    return Context(len(steps), resolution_F, residual_scale, span)
+def _places(schema: Schema, kind: Kind) -> tuple[list[int], list[int]]:
+    """Positions of the columns of a kind, among the features and in the wide form."""
+    places = wide.slices(schema.columns)
+    at_F = [f for f, c in enumerate(schema.columns) if c.kind is kind]
+    return at_F, [w for f in at_F for w in range(places[f].start, places[f].stop)]
+
+
+def context_of(schema: Schema, scaler: Scaler, seen: Seen, kind: Kind) -> Context:
+    """What the loss of the columns of a kind may know, see `losses.Context`."""
+    at = [f for f, c in enumerate(schema.columns) if c.kind is kind]
+    columns = [schema.columns[f] for f in at]
+    steps = np.array([c.resolution or 0.0 for c in columns])
+    mean_F = np.ones(len(at)) if seen.mean_F is None else seen.mean_F[at]
+    return Context(
+        features=len(at),
+        resolution_F=_float32(steps / scaler.scale_F[at]),
+        residual_scale=seen.residual_scale.get(kind.value, 1.0),
+        span=seen.span.get(kind.value, 1.0),
+        gaps=schema.gaps,
+        offset_F=_float32(scaler.offset_F[at]),
+        unit_F=_float32(scaler.scale_F[at]),
+        mean_F=_float32(mean_F),
+        levels=tuple(c.width for c in columns if c.kind is Kind.CATEGORICAL),
+    )
+
+
+def _float32(values: Array) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)

@@ -2,7 +2,8 @@
 
 A residual model is fitted to each column on some rows (`fit`) and scores other rows (`bits`), in
 original units. What it says does not depend on the loss or the scaler a model was trained with.
-Shapes: N rows, D columns. Without a resolution the length is that of a density, so it can be
+Shapes: N rows, D columns, W numbers of a reconstruction: one a column, of a categorical column a
+probability for each level (`hourglass.wide`). Without a resolution the length is that of a density, so it can be
 negative and shifts by log2 of the unit; with one it is that of the value's bin, never negative.
 """
 
@@ -12,8 +13,9 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from hourglass import wide
 from hourglass.errors import DataError, TrainingError
-from hourglass.residuals import Block, Family, grid
+from hourglass.residuals import Block, Family, grid, levels
 from hourglass.residuals.bounded import Beta, ContinuousBernoulli
 from hourglass.residuals.discrete import Bernoulli, NegativeBinomial, Poisson
 from hourglass.residuals.real import Gauss, Laplace, StudentT
@@ -76,11 +78,8 @@ class Calibration:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Rebuilds a calibration from what `to_json` gave."""
-        return cls(tuple(Code(**{**c, "column": _column(c["column"])}) for c in data["codes"]))
-
-
-def _column(data: dict[str, Any]) -> Column:
-    return Column(**{**data, "kind": Kind(data["kind"])})
+        codes = (Code(**{**c, "column": Column.from_json(c["column"])}) for c in data["codes"])
+        return cls(tuple(codes))
 
 
 def candidates(column: Column) -> tuple[str, ...]:
@@ -89,6 +88,8 @@ def candidates(column: Column) -> tuple[str, ...]:
     Counts also admit the real families, bin by bin: a column that is reconstructed better than
     Poisson noise allows needs a code that can say so.
     """
+    if column.kind is Kind.CATEGORICAL:
+        return (levels.NAME,)
     if column.kind is Kind.BINARY:
         return ("bernoulli",)
     if column.kind is Kind.COUNT:
@@ -100,7 +101,7 @@ def candidates(column: Column) -> tuple[str, ...]:
 
 def fit(
     target_ND: Array,
-    reconstruction_ND: Array,
+    reconstruction_NW: Array,
     columns: Sequence[Column],
     families: Sequence[str] | None = None,
 ) -> Calibration:
@@ -111,7 +112,7 @@ def fit(
 
     Args:
         target_ND: Observed values in original units; NaN where nothing was observed.
-        reconstruction_ND: Their reconstructions.
+        reconstruction_NW: Their reconstructions.
         columns: What is known of the columns.
         families: Lets only these compete; None: all that the kind of a column admits.
 
@@ -120,18 +121,25 @@ def fit(
         DataError: an observed value is infinite, or a column has none.
         ValueError: shapes differ, or `families` leaves a column without any.
     """
-    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    target, reconstruction = _checked(target_ND, reconstruction_NW, columns)
     _require_observations(target, columns)
+    places = wide.slices(columns)
     keys = [(_admitted(c, families), grid(c)[0] > 0) for c in columns]
     codes: dict[int, Code] = {}
     for (names, _), chosen in _groups(keys, len(target)):
         kept = [columns[i] for i in chosen]
-        block = Block.of(target[:, chosen], reconstruction[:, chosen], kept)
+        if names == (levels.NAME,):
+            for i in chosen:
+                fitted = levels.fit(target[:, i], reconstruction[:, places[i]])
+                codes[i] = Code(columns[i], levels.NAME, fitted, 0.0, 0.0)
+            continue
+        at = [places[i].start for i in chosen]
+        block = Block.of(target[:, chosen], reconstruction[:, at], kept)
         codes.update(zip(chosen, _cheapest(block, kept, names), strict=True))
     return Calibration(tuple(codes[i] for i in range(len(columns))))
 
 
-def bits(calibration: Calibration, target_ND: Array, reconstruction_ND: Array) -> Array:
+def bits(calibration: Calibration, target_ND: Array, reconstruction_NW: Array) -> Array:
     """Code length of each value in bits, (N, D); 0 where nothing was observed.
 
     A row's share is the sum over its columns; bits per feature are the mean over all values.
@@ -143,64 +151,81 @@ def bits(calibration: Calibration, target_ND: Array, reconstruction_ND: Array) -
     """
     codes = calibration.codes
     columns = [code.column for code in codes]
-    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    target, reconstruction = _checked(target_ND, reconstruction_NW, columns)
+    places = wide.slices(columns)
     result = np.zeros(target.shape)
     keys = [(code.family, grid(code.column)[0] > 0) for code in codes]
     for (name, _), chosen in _groups(keys, len(target)):
         kept = [codes[i] for i in chosen]
-        block = Block.of(target[:, chosen], reconstruction[:, chosen], [c.column for c in kept])
+        if name == levels.NAME:
+            for i in chosen:
+                levels_NK = reconstruction[:, places[i]]
+                result[:, i] = levels.bits(codes[i].fitted, target[:, i], levels_NK)
+            continue
+        at = [places[i].start for i in chosen]
+        block = Block.of(target[:, chosen], reconstruction[:, at], [c.column for c in kept])
         fitted = {p: np.array([code.fitted[p] for code in kept]) for p in FAMILIES[name].parameters}
-        wide = np.array([(code.center, code.spread) for code in kept]).T
-        result[:, chosen] = _lengths(block, FAMILIES[name], fitted, (wide[0], wide[1]))
+        outer = np.array([(code.center, code.spread) for code in kept]).T
+        result[:, chosen] = _lengths(block, FAMILIES[name], fitted, (outer[0], outer[1]))
     return result
 
 
 def cross_fitted_bits(
     target_ND: Array,
-    reconstruction_ND: Array,
+    reconstruction_NW: Array,
     columns: Sequence[Column],
     families: Sequence[str] | None = None,
 ) -> Array:
     """Code length of each value under a code fitted to the other half of the rows, (N, D).
 
-    The halves are the rows with even and with odd numbers.
+    The halves are the rows with even and with odd numbers. A column that was observed in one half
+    only is fitted to all rows.
 
     Raises:
         DataError: fewer than 4 rows, or as `fit` and `bits` do.
         TrainingError: a reconstruction is not finite.
         ValueError: shapes differ, or `families` leaves a column without any.
     """
-    target, reconstruction = _checked(target_ND, reconstruction_ND, columns)
+    target, reconstruction = _checked(target_ND, reconstruction_NW, columns)
     if len(target) < LEAST_ROWS:
         raise DataError(
             f"the ruler got {len(target)} rows: it needs at least {LEAST_ROWS}, to calibrate on "
             f"one half and score the other; use more rows or raise preprocess.val_fraction"
         )
+    even, odd, every = slice(0, None, 2), slice(1, None, 2), slice(None)
+    halves_2D = [np.isnan(target[half]).all(axis=0) for half in (even, odd)]
+    thin_D = np.asarray(np.any(halves_2D, axis=0), dtype=np.bool_)
     result = np.empty(target.shape)
-    for own, other in (
-        (slice(0, None, 2), slice(1, None, 2)),
-        (slice(1, None, 2), slice(0, None, 2)),
-    ):
-        calibration = fit(target[other], reconstruction[other], columns, families)
-        result[own] = bits(calibration, target[own], reconstruction[own])
+    for own, other in ((even, odd), (odd, even)):
+        for chosen, fitting in ((~thin_D, other), (thin_D, every)):
+            if chosen.any():
+                kept = [c for c, yes in zip(columns, chosen, strict=True) if yes]
+                at_W = chosen.repeat([c.width for c in columns])
+                code = fit(
+                    target[fitting][:, chosen], reconstruction[fitting][:, at_W], kept, families
+                )
+                result[own, chosen] = bits(
+                    code, target[own][:, chosen], reconstruction[own][:, at_W]
+                )
     return result
 
 
 def _checked(
-    target_ND: Array, reconstruction_ND: Array, columns: Sequence[Column]
+    target_ND: Array, reconstruction_NW: Array, columns: Sequence[Column]
 ) -> tuple[Array, Array]:
     """Both tables as float64, after the checks that all entrances share."""
     target = np.asarray(target_ND, dtype=np.float64)
-    reconstruction = np.asarray(reconstruction_ND, dtype=np.float64)
-    if target.ndim != 2 or target.shape != reconstruction.shape or target.shape[1] != len(columns):
+    reconstruction = np.asarray(reconstruction_NW, dtype=np.float64)
+    rows, width = len(target), wide.width(columns)
+    if target.shape != (rows, len(columns)) or reconstruction.shape != (rows, width):
         raise ValueError(
-            f"target {target.shape} and reconstruction {reconstruction.shape} must both be "
-            f"(rows, {len(columns)}): one column for each of the {len(columns)} described"
+            f"target {target.shape} and reconstruction {reconstruction.shape} must be "
+            f"(rows, {len(columns)}) and (rows, {width}): of the {len(columns)} columns described"
         )
     for row, i in np.argwhere(~np.isfinite(reconstruction))[:1]:
         raise TrainingError(
-            f"the reconstruction of column {columns[i].name!r} is {reconstruction[row, i]} in row "
-            f"{row}, it must be finite: the fit diverged; lower its learning rate"
+            f"the reconstruction of column {wide.names(columns)[i]!r} is {reconstruction[row, i]} "
+            f"in row {row}, it must be finite: the fit diverged; lower its learning rate"
         )
     for row, i in np.argwhere(np.isinf(target))[:1]:
         raise DataError(
@@ -240,35 +265,35 @@ def _groups(keys: Sequence[Key], rows: int) -> Iterator[tuple[Key, list[int]]]:
 def _cheapest(block: Block, columns: Sequence[Column], names: Sequence[str]) -> Iterator[Code]:
     """The code of each column under the family that writes the block in the fewest bits."""
     inside = block.snapped() if block.lattice else block
-    wide = _wide(block)
+    outer = _outer(block)
     fits, costs = [], []
     for name in names:
         fitted = FAMILIES[name].fit(inside)
-        length = _lengths(block, FAMILIES[name], fitted, wide).sum(axis=0)
+        length = _lengths(block, FAMILIES[name], fitted, outer).sum(axis=0)
         fits.append(fitted)
         costs.append(length + len(fitted) * np.log2(block.count) / 2)
     for i, winner in enumerate(np.argmin(costs, axis=0)):
         fitted_i = {key: float(value[i]) for key, value in fits[winner].items()}
-        yield Code(columns[i], names[winner], fitted_i, float(wide[0][i]), float(wide[1][i]))
+        yield Code(columns[i], names[winner], fitted_i, float(outer[0][i]), float(outer[1][i]))
 
 
 def _lengths(
-    block: Block, family: Family, fitted: dict[str, Array], wide: tuple[Array, Array]
+    block: Block, family: Family, fitted: dict[str, Array], outer: tuple[Array, Array]
 ) -> Array:
     """Bits of each value of a block, (N, D)."""
     inside = block.snapped() if block.lattice else block
     log_p = family.log_probability(inside, fitted)
-    walled = wide[1] > 0
+    walled = outer[1] > 0
     if np.any(walled):
         log_p = np.where(block.beyond & block.lattice, -np.inf, log_p)
-        center, spread = wide[0], np.where(walled, wide[1], 1.0)
+        center, spread = outer[0], np.where(walled, outer[1], 1.0)
         escaped = np.log(ESCAPE) + _log_cauchy(block, center, spread)
         log_p = np.where(walled, np.logaddexp(np.log1p(-ESCAPE) + log_p, escaped), log_p)
     length = np.where(block.seen_ND, -log_p / np.log(2), 0.0)
     return np.maximum(length, 0.0) if block.lattice else length
 
 
-def _wide(block: Block) -> tuple[Array, Array]:
+def _outer(block: Block) -> tuple[Array, Array]:
     """Center and scale of the Cauchy distribution behind the walls of each column.
 
     Between two walls: their middle and half their distance; at one wall: the wall and the mean

@@ -1,8 +1,9 @@
 """Scores trained models and baselines on test rows, and sets the numbers out in tables.
 
-Shapes: N test rows, F features.
+Shapes: N test rows, F features, W numbers of a reconstruction (see `hourglass.wide`).
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import baselines, codelength, metrics, scaling, trials
+from hourglass import baselines, codelength, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
-from hourglass.paths import Paths
+from hourglass.moments import evenly
+from hourglass.paths import Paths, existing
+from hourglass.schema import Schema
 from hourglass.verdict import Verdict, interval
 
 Array = NDArray[np.float64]
@@ -39,6 +42,62 @@ LEADERBOARD = (
 )
 
 
+# Values that are scored; of larger tests evenly spaced rows are: an interval over eight million
+# values is dominated by the seeds.
+SCORED_VALUES = 1 << 23
+
+
+@dataclass(frozen=True)
+class Test:
+    """The rows that are scored.
+
+    Attributes:
+        rows_NF: Original units, float64, NaN where a value is missing.
+        wide_NW: The same in wide form.
+        number_N: Their numbers in the source.
+        label_N: Their labels; None if there are none.
+        count_N: How much each row counts; None: all the same.
+        of: Test rows in all.
+        scale_W: What errors are divided by, see `metrics.scales`.
+    """
+
+    rows_NF: Array
+    wide_NW: Array
+    number_N: NDArray[np.int64]
+    label_N: Array | None
+    count_N: Array | None
+    of: int
+    scale_W: Array
+
+    def measured(self, bits_NF: Array, extra_N: Array, answer_NW: Array) -> dict[str, float]:
+        """Bits per feature first, then every metric."""
+        seen_NF = ~np.isnan(self.rows_NF)
+        bits = metrics.bits_per_feature(bits_NF, seen_NF, extra_N, self.count_N)
+        measured = metrics.measure(self.wide_NW, answer_NW, self.scale_W)
+        return {"bits_per_feature": bits, **measured}
+
+
+def open_test(paths: Paths, schema: Schema, scale_W: Array) -> Test:
+    """Opens the test rows."""
+    rows_NF = np.load(existing(paths.values("test"), "preprocess"), mmap_mode="r")
+    at = evenly(len(rows_NF), SCORED_VALUES // rows_NF.shape[1])
+    chosen_NF = np.array(rows_NF[at], dtype=np.float64)
+    beside = {
+        what: np.load(file)[at]
+        for what in ("rows", "labels", "weights")
+        if (file := paths.beside("test", what)).exists()
+    }
+    return Test(
+        rows_NF=chosen_NF,
+        wide_NW=wide.expand(chosen_NF, schema.columns),
+        number_N=beside["rows"],
+        label_N=beside.get("labels"),
+        count_N=beside.get("weights"),
+        of=len(rows_NF),
+        scale_W=scale_W,
+    )
+
+
 @dataclass
 class Scores:
     """What test rows said of one loss or baseline, one value a seed.
@@ -51,44 +110,44 @@ class Scores:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     column_bits: list[Array] = field(default_factory=list)
 
-    def add(self, bits_NF: Array, measured: Mapping[str, float]) -> None:
+    def add(self, column_bits_F: Array, measured: Mapping[str, float]) -> None:
         """Adds a seed."""
-        for name, value in {"bits_per_feature": float(bits_NF.mean()), **measured}.items():
+        for name, value in measured.items():
             self.metrics.setdefault(name, []).append(value)
-        self.column_bits.append(bits_NF.mean(axis=0))
+        self.column_bits.append(column_bits_F)
 
     def mean(self, name: str) -> float:
         """Mean over the seeds."""
         return float(np.mean(self.metrics[name]))
 
 
-def score_losses(bundles: Bundles, test_NF: Array, scale_F: Array) -> dict[str, Scores]:
-    """Scores every trained model; calibrations are those of its own validation rows.
-
-    Args:
-        bundles: The trained models.
-        test_NF: Test rows, original units.
-        scale_F: What each column's errors are divided by, see `metrics.scales`.
-    """
+def score_losses(bundles: Bundles, test: Test) -> dict[str, Scores]:
+    """Scores every trained model; calibrations are those of its own validation rows."""
     scores = {loss: Scores() for loss in bundles}
     for loss, by_seed in bundles.items():
         for bundle in by_seed.values():
-            reconstruction_NF = bundle.reconstruct(test_NF)
-            bits_NF = bundle.code_length(test_NF, reconstruction_NF)
-            scores[loss].add(bits_NF, metrics.measure(test_NF, reconstruction_NF, scale_F))
+            answer_NW, extra_N = bundle.written(test.rows_NF)
+            bits_NF = bundle.code_length(test.rows_NF, answer_NW)
+            measured = test.measured(bits_NF, extra_N, answer_NW)
+            scores[loss].add(_column_bits(bits_NF, test), measured)
     return scores
 
 
+def _column_bits(bits_NF: Array, test: Test) -> Array:
+    """Mean bits of each column's observed values, (F,)."""
+    seen_F = (~np.isnan(test.rows_NF)).sum(axis=0)
+    return np.asarray(bits_NF.sum(axis=0) / np.maximum(seen_F, 1))
+
+
 def score_baselines(
-    paths: Paths, by_seed: Mapping[int, Bundle], test_NF: Array, scale_F: Array, scaler: str
+    paths: Paths, by_seed: Mapping[int, Bundle], test: Test, scaler: str
 ) -> dict[str, Scores]:
     """Scores the baselines under the same ruler, fitted on the same rows as the models.
 
     Args:
         paths: Where training and validation rows are.
         by_seed: The models of one loss, whose splits and bottleneck the baselines share.
-        test_NF: Test rows, original units.
-        scale_F: What each column's errors are divided by, see `metrics.scales`.
+        test: The rows that are scored.
         scaler: The advised scaler: a PCA depends on the scale of the columns.
     """
     scores = {name: Scores() for name in baselines.BASELINES}
@@ -97,33 +156,68 @@ def score_baselines(
         split = seed if bundle.recipe.resplit else None
         if split not in known:
             latent_dim = bundle.recipe.architecture.latent_dim
-            data = trials.load(paths, bundle.scaler.name, split)
-            known[split] = _answers(data, test_NF, scale_F, scaler, latent_dim)
-        for name, (bits_NF, measured) in known[split].items():
-            scores[name].add(bits_NF, measured)
+            rows = SCORED_VALUES // len(bundle.schema.columns)
+            data = trials.load(paths, bundle.scaler.name, split, rows)
+            known[split] = _answers(data, test, scaler, latent_dim)
+        for name, (bits_F, measured) in known[split].items():
+            scores[name].add(bits_F, measured)
     return scores
 
 
 def _answers(
-    data: trials.Data, test_NF: Array, scale_F: Array, scaler: str, latent_dim: int
+    data: trials.Data, test: Test, scaler: str, latent_dim: int
 ) -> dict[str, tuple[Array, dict[str, float]]]:
-    """Bits and errors of each baseline, fitted and calibrated on the rows of one split."""
+    """Bits of each column and metrics of each baseline, fitted on the rows of one split."""
     # The advised scaler need not be one that normalize was told to fit.
-    original_NF = data.scaler.inverse(data.train_NF)
-    scale = scaling.fit(scaler, original_NF, data.schema.columns)
-    train_NF = scale.transform(original_NF)
+    original_NF, columns = data.scaler.inverse(data.train_NF), data.schema.columns
+    scale = scaling.fit(scaler, original_NF, data.schema).widened(data.schema)
+
+    def shown(rows_NF: Array) -> Array:
+        """Wide form, scaled, gaps filled with the means over training rows."""
+        wide_NW = wide.expand(rows_NF, columns)
+        return scale.transform(np.where(np.isnan(wide_NW), data.mean_W, wide_NW))
+
+    train_NW = shown(original_NF)
 
     def answer(name: str, rows_NF: Array) -> Array:
-        scaled_NF = scale.transform(rows_NF)
-        return scale.inverse(baselines.reconstruct(name, train_NF, scaled_NF, latent_dim))
+        return scale.inverse(baselines.reconstruct(name, train_NW, shown(rows_NF), latent_dim))
 
     answers = {}
     for name in baselines.BASELINES:
-        fitted = codelength.fit(data.val_NF, answer(name, data.val_NF), data.schema.columns)
-        reconstruction_NF = answer(name, test_NF)
-        bits_NF = codelength.bits(fitted, test_NF, reconstruction_NF)
-        answers[name] = bits_NF, metrics.measure(test_NF, reconstruction_NF, scale_F)
+        fitted = codelength.fit(data.val_NF, answer(name, data.val_NF), columns)
+        answer_NW = answer(name, test.rows_NF)
+        bits_NF = codelength.bits(fitted, test.rows_NF, answer_NW)
+        measured = test.measured(bits_NF, np.zeros(len(bits_NF)), answer_NW)
+        answers[name] = _column_bits(bits_NF, test), measured
     return answers
+
+
+def by_scaler(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """Loss -> scaler -> its best objective among the trials.
+
+    Args:
+        rows: Lines of trials.csv.
+    """
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        if row["state"] == "complete":
+            own, value = found[row["loss"]], float(row["objective"])
+            own[row["scaler"]] = min(value, own.get(row["scaler"], value))
+    return dict(found)
+
+
+def leverage(found: Mapping[str, Mapping[str, float]]) -> tuple[float, float] | None:
+    """How much the choice of the loss matters, and how much that of the scaler.
+
+    The first is the range of the losses' best objectives, the second the mean over the losses of
+    the range of their scalers' best; None where no loss was tried under several scalers.
+    """
+    several = [own for own in found.values() if len(own) > 1]
+    if not several:
+        return None
+    best = [min(own.values()) for own in found.values()]
+    ranges = [max(own.values()) - min(own.values()) for own in several]
+    return max(best) - min(best), float(np.mean(ranges))
 
 
 def leaderboard(

@@ -20,7 +20,8 @@ from hourglass.paths import replacing
 
 Array = NDArray[np.float64]
 
-# Okabe & Ito 2008: eight colours that people with any colour vision can tell apart.
+# Okabe & Ito 2008: eight colours that people with any colour vision can tell apart, and three of
+# Tol's (2021) beside them.
 COLOURS = (
     "#0072B2",
     "#E69F00",
@@ -30,12 +31,17 @@ COLOURS = (
     "#56B4E9",
     "#7F7F7F",
     "#B8A900",
+    "#882255",
+    "#332288",
+    "#44AA99",
 )
 INK = "#333333"
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
 MAX_BARS = 30  # columns drawn as bars; of more the costliest
 MAX_NAMED = 30  # names below a profile; of more columns every second or third
 LONGEST_NAME = 28
+MAX_CHANNELS = 3  # of a window that are drawn
+WINDOW, RGB = 2, 3  # dimensions of a window, channels of a colour image
 UNIT = "bits per feature"
 
 
@@ -145,30 +151,33 @@ def reconstructions(
     originals_KF: Array,
     by_name: Mapping[str, Array],
     names: Sequence[str],
-    grid: tuple[int, int] | None,
+    shape: tuple[int, ...] | None,
 ) -> None:
     """The same rows, original first, then each model's reconstruction of them.
 
-    Images are drawn as images, other rows as profiles.
+    Images are drawn as images, windows as curves, other rows as profiles.
 
     Args:
         path: PNG file.
         originals_KF: Rows; those of a table standardised, so that all columns share a scale.
         by_name: Loss -> reconstructions of these rows, scaled as they are.
         names: The columns.
-        grid: (height, width) of images.
+        shape: See `Schema.shape`.
     """
-    if grid is None:
+    if shape is None:
         _profiles(path, originals_KF, by_name, names)
+        return
+    if len(shape) == WINDOW:
+        _windows(path, originals_KF, by_name, names, (shape[0], shape[1]))
         return
     shown = {"original": originals_KF, **by_name}
     count = len(originals_KF)
     figure = Figure(figsize=(1.5 + 0.75 * count, 0.78 * len(shown) + 0.5), dpi=130)
-    low, high = float(originals_KF.min()), float(originals_KF.max())
+    low, high = float(np.nanmin(originals_KF)), float(np.nanmax(originals_KF))
     panels = np.atleast_2d(figure.subplots(len(shown), count, squeeze=False))
     for axes_K, (name, rows_KF) in zip(panels, shown.items(), strict=True):
         for axes, row_F in zip(axes_K, rows_KF, strict=True):
-            axes.imshow(row_F.reshape(grid), cmap="gray_r", vmin=low, vmax=high)
+            axes.imshow(_image(row_F, shape, low, high), cmap="gray_r", vmin=low, vmax=high)
             axes.set_xticks([])
             axes.set_yticks([])
             for side in axes.spines.values():
@@ -183,6 +192,46 @@ def reconstructions(
         bottom=0.02, wspace=0.06, hspace=0.06,
     )  # fmt: skip
     _save(figure, path, tight=False)
+
+
+def _image(row_F: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
+    """(H, W) of one channel, (H, W, 3) of colours, which are put between 0 and 1; else the mean."""
+    pixels = row_F.reshape(shape)
+    if shape[-1] == RGB:
+        return np.clip((pixels - low) / ((high - low) or 1.0), 0.0, 1.0)
+    return np.asarray(pixels.mean(axis=-1))
+
+
+def _windows(
+    path: Path,
+    originals_KF: Array,
+    by_name: Mapping[str, Array],
+    names: Sequence[str],
+    shape: tuple[int, int],
+) -> None:
+    """Curves over time: a row of panels for each window, a panel for each channel."""
+    length, channels = shape
+    count, across = min(4, len(originals_KF)), min(MAX_CHANNELS, channels)
+    figure = Figure(figsize=(2.2 + 3.2 * across, 1.7 * count + 0.8), dpi=130)
+    panels = figure.subplots(count, across, sharex=True, squeeze=False)
+    for k, row in enumerate(panels):
+        for channel, axes in enumerate(row):
+            _plain(axes)
+            original = originals_KF[k].reshape(length, channels)[:, channel]
+            axes.plot(original, "o", color=INK, markersize=2.5, label="original", zorder=3)
+            for loss, rows_KF in by_name.items():
+                curve = rows_KF[k].reshape(length, channels)[:, channel]
+                axes.plot(curve, color=_colour(loss), linewidth=1.1, label=loss)
+            if k == 0:
+                name = names[channel].rpartition("@")[0] or names[channel]
+                axes.set_title(_shortened([name])[0], fontsize=9, parse_math=False)
+        row[0].set_ylabel(f"window {k + 1}")
+    for axes in panels[-1]:
+        axes.set_xlabel("step")
+    more = f" (the first {across} of {channels} channels)" if channels > across else ""
+    figure.suptitle(f"The same test windows, reconstructed{more}", fontsize=11)
+    _legend(panels[0][-1])
+    _save(figure, path)
 
 
 def _profiles(
@@ -207,7 +256,7 @@ def _profiles(
 
 
 def columns(
-    path: Path, by_name: Mapping[str, Array], names: Sequence[str], grid: tuple[int, int] | None
+    path: Path, by_name: Mapping[str, Array], names: Sequence[str], shape: tuple[int, ...] | None
 ) -> None:
     """Where the bits go: for each loss a map over the pixels, or bars over the columns.
 
@@ -215,9 +264,13 @@ def columns(
         path: PNG file.
         by_name: Loss -> mean bits of each column on test rows, shape (F,).
         names: The columns.
-        grid: (height, width) of images.
+        shape: See `Schema.shape`; of windows there is a bar for each channel, its mean over time.
     """
-    if grid is None:
+    if shape is not None and len(shape) == WINDOW:
+        by_name = {loss: own.reshape(shape).mean(axis=0) for loss, own in by_name.items()}
+        names = [name.rpartition("@")[0] or name for name in names[: shape[1]]]
+        shape = None
+    if shape is None:
         _bars(path, by_name, names)
         return
     across = min(4, len(by_name))
@@ -230,7 +283,8 @@ def columns(
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, (name, bits_F) in zip(panels.flat, by_name.items(), strict=False):
-        image = axes.imshow(bits_F.reshape(grid), cmap="viridis", vmin=low, vmax=high)
+        bits_HW = bits_F.reshape(shape).mean(axis=-1)
+        image = axes.imshow(bits_HW, cmap="viridis", vmin=low, vmax=high)
         axes.set_title(f"{name}: {bits_F.mean():.3f}", fontsize=9)
     if image is not None:
         figure.colorbar(image, ax=panels, label="bits", shrink=0.8)
@@ -255,8 +309,11 @@ def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> Non
 
 
 def _colour(loss: str) -> str:
-    """The same in every picture, whatever the order and whichever losses took part."""
-    return COLOURS[LOSSES.names().index(loss) % len(COLOURS)]
+    """The same in every picture, whatever the order and whichever losses took part.
+
+    Of a candidate with several losses it is that of the first one.
+    """
+    return COLOURS[LOSSES.names().index(loss.partition("+")[0]) % len(COLOURS)]
 
 
 def _shortened(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ What all rows hold is looked at only to withdraw a guess that other rows contrad
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError
 from hourglass.lattice import FUZZ, SHARE, resolution
+from hourglass.moments import evenly
 from hourglass.schema import Column, Kind
 
 Array = NDArray[np.float64]
@@ -26,6 +27,7 @@ WALL_SHARE, WALL_ROWS, WALL_LEVELS = 0.005, 3, 3
 COUNT_SKEWNESS, COUNT_LEVELS = 0.35, 4
 # So many columns with the same walls, and so large a share of all, are one scale.
 SCALE_COLUMNS, SCALE_SHARE = 8, 1 / 3
+CHANNEL_VALUES = 1 << 20  # of all channels together that their guesses are made from
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Extent:
     """What all rows of the source hold, each of shape (F,).
 
     Attributes:
-        low_F: Minimum.
-        high_F: Maximum.
+        low_F: Minimum; NaN where nothing was observed.
+        high_F: Maximum; likewise.
         whole_F: Whether all values are integers.
         missing_F: Number of missing values.
     """
@@ -44,7 +46,7 @@ class Extent:
     whole_F: NDArray[np.bool_]
     missing_F: NDArray[np.int64]
 
-    def take(self, chosen_F: NDArray[np.bool_]) -> "Extent":
+    def take(self, chosen_F: NDArray[np.bool_] | NDArray[np.int64]) -> "Extent":
         """The extent of the chosen columns."""
         return Extent(
             self.low_F[chosen_F],
@@ -56,8 +58,8 @@ class Extent:
     def pooled(self) -> "Extent":
         """The extent of all columns taken as one."""
         return Extent(
-            self.low_F.min(keepdims=True),
-            self.high_F.max(keepdims=True),
+            np.fmin.reduce(self.low_F, keepdims=True),
+            np.fmax.reduce(self.high_F, keepdims=True),
             np.array([self.whole_F.all()]),
             self.missing_F.sum(keepdims=True),
         )
@@ -71,13 +73,15 @@ class Known:
         kind: Of every column; None: infer.
         bounds: Walls of every column; None: infer.
         kinds: Of single columns, as params.yaml says.
-        image: Whether the columns are pixels, which share one kind, resolution and pair of walls.
+        shape: See `Schema.shape`; the columns of a channel share kind, resolution and walls.
+        levels: Of the categorical columns, by name.
     """
 
     kind: Kind | None
     bounds: tuple[float, float] | None
     kinds: Mapping[str, str]
-    image: bool
+    shape: tuple[int, ...] | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def infer(
@@ -87,7 +91,7 @@ def infer(
 
     Args:
         names: The F columns.
-        train_SF: Training rows or an even sample of them.
+        train_SF: Training rows or an even sample of them; NaN where a value is missing.
         extent: Of all rows.
         known: What is said of the columns.
 
@@ -95,14 +99,22 @@ def infer(
         ConfigError: preprocess.kinds names no column, or says what the values contradict.
     """
     _check_names(names, known.kinds)
-    if known.image:
-        guesses = [_guess(train_SF.ravel(), extent.pooled(), 0, known)] * len(names)
+    if known.shape is not None:
+        guesses = _by_channel(train_SF, extent, known, known.shape[-1])
     else:
-        guesses = [_guess(train_SF[:, f], extent, f, known) for f in range(len(names))]
+        guesses = [
+            _LEVELS if name in known.levels else _guess(train_SF[:, f], extent, f, known)
+            for f, name in enumerate(names)
+        ]
         guesses = _on_one_scale(guesses, train_SF, extent)
     columns = []
     for f, (name, guess) in enumerate(zip(names, guesses, strict=True)):
         kind, step, walls = guess
+        if name in known.levels:
+            _check_text(name, known)
+            levels, missing = known.levels[name], int(extent.missing_F[f])
+            columns.append(Column(name, Kind.CATEGORICAL, None, None, None, missing, levels))
+            continue
         if name in known.kinds:
             kind = Kind(known.kinds[name])
             _check_kind(name, kind, extent, f)
@@ -112,7 +124,24 @@ def infer(
     return tuple(columns)
 
 
+_LEVELS: Guess = (Kind.CATEGORICAL, None, (None, None))
+
+
+def _by_channel(train_SF: Array, extent: Extent, known: Known, channels: int) -> list[Guess]:
+    """One guess for all places of a channel; of many values evenly spaced rows."""
+    some_SF = train_SF[evenly(len(train_SF), CHANNEL_VALUES // train_SF.shape[1])]
+    guesses = []
+    for channel in range(channels):
+        at = np.arange(channel, train_SF.shape[1], channels)
+        guesses.append(_guess(some_SF[:, at].ravel(), extent.take(at).pooled(), 0, known))
+    places: int = train_SF.shape[1] // channels
+    return guesses * places
+
+
 def _guess(values: Array, extent: Extent, f: int, known: Known) -> Guess:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return Kind.CONTINUOUS, None, (None, None)
     step, _ = resolution(values)
     walls = known.bounds or _walls(values, extent, f)
     kind = known.kind or _kind(values, step, walls, extent, f)
@@ -139,13 +168,16 @@ def _on_one_scale(guesses: list[Guess], train_SF: Array, extent: Extent) -> list
     if not scales:
         return guesses
     (step, low, high), number = Counter(scales).most_common(1)[0]
-    beyond = (extent.low_F < low).any() or (extent.high_F > high).any()
+    numbers_F = [guess[0] is not Kind.CATEGORICAL for guess in guesses]
+    beyond = (extent.low_F < low)[numbers_F].any() or (extent.high_F > high)[numbers_F].any()
     if beyond or number < max(SCALE_COLUMNS, SCALE_SHARE * len(guesses)):
         return guesses
     steps_SF = (train_SF - low) / step
-    on_it_F = (np.abs(steps_SF - np.round(steps_SF)) <= FUZZ).mean(axis=0) >= SHARE
+    near_SF = np.isnan(steps_SF) | (np.abs(steps_SF - np.round(steps_SF)) <= FUZZ)
+    on_it_F = near_SF.mean(axis=0) >= SHARE
+    own = (Kind.BINARY, Kind.CATEGORICAL)
     return [
-        (Kind.CONTINUOUS, step, (low, high)) if on_it and guess[0] is not Kind.BINARY else guess
+        (Kind.CONTINUOUS, step, (low, high)) if on_it and guess[0] not in own else guess
         for guess, on_it in zip(guesses, on_it_F, strict=True)
     ]
 
@@ -198,6 +230,17 @@ def _check_names(names: Sequence[str], kinds: Mapping[str, str]) -> None:
             )
 
 
+def _check_text(name: str, known: Known) -> None:
+    wanted = known.kinds.get(name, Kind.CATEGORICAL)
+    if wanted != Kind.CATEGORICAL:
+        shown = ", ".join(map(repr, known.levels[name][:3]))
+        raise ConfigError(
+            f"params.yaml: preprocess.kinds.{name}: {wanted!r} means numbers, but the column holds "
+            f"levels ({shown}{', ...' * (len(known.levels[name]) > 3)}); say 'categorical', or "
+            "encode it as numbers in the file"
+        )
+
+
 def _check_kind(name: str, kind: Kind, extent: Extent, f: int) -> None:
     """Refuses binary on values other than 0 and 1, and counts below 0 or between integers."""
     low, high, whole = extent.low_F[f], extent.high_F[f], extent.whole_F[f]
@@ -205,6 +248,8 @@ def _check_kind(name: str, kind: Kind, extent: Extent, f: int) -> None:
         Kind.CONTINUOUS: (True, ""),
         Kind.BINARY: (whole and low >= 0 and high <= 1, "only 0 and 1"),
         Kind.COUNT: (whole and low >= 0, "only integers from 0 on"),
+        # The source has made codes of the levels of those it can: what comes here has none.
+        Kind.CATEGORICAL: (False, "levels, which this source does not give"),
     }
     fits, values = allowed[kind]
     if not fits:

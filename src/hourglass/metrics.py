@@ -1,14 +1,35 @@
 """Plain errors of a reconstruction in original units, recorded beside the ruler; none ranks losses.
 
-Shapes: N rows, D columns.
+Shapes: N rows, F columns, D numbers of the wide form (see `hourglass.wide`): a categorical column
+counts as one number for each of its levels, 1 where it was seen, against its probability.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hourglass.errors import DataError, TrainingError
 from hourglass.schema import Array, Column
+
+
+def bits_per_feature(
+    bits_NF: Array,
+    seen_NF: NDArray[np.bool_],
+    extra_N: Array,
+    count_N: Array | None = None,
+) -> float:
+    """Mean bits of an observed value.
+
+    Args:
+        bits_NF: Code length of each value, 0 where nothing was observed.
+        seen_NF: Which values were observed.
+        extra_N: Bits that a row costs beside its values.
+        count_N: How much each row counts; None: all the same.
+    """
+    row_N: Array = bits_NF.sum(axis=1) + extra_N
+    weight_N = np.ones(len(row_N)) if count_N is None else count_N
+    return float(np.dot(weight_N, row_N)) / float(np.dot(weight_N, seen_NF.sum(axis=1)))
 
 
 def scales(spread_D: Array, columns: Sequence[Column]) -> Array:
@@ -17,10 +38,11 @@ def scales(spread_D: Array, columns: Sequence[Column]) -> Array:
     Without the floor one stray value in a pixel that is otherwise never inked decides nrmse.
 
     Args:
-        spread_D: Standard deviation of each column over the training rows.
+        spread_D: Standard deviation over the training rows.
         columns: The columns.
     """
-    return np.maximum(spread_D, [c.resolution or 0.0 for c in columns])
+    steps = [c.resolution or 0.0 for c in columns]
+    return np.maximum(spread_D, np.repeat(steps, [c.width for c in columns]))
 
 
 def measure(target_ND: Array, reconstruction_ND: Array, scale_D: Array) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """Figures of columns in bounded memory: streamed moments, and a sample of rows for the rest.
 
-Shapes: N rows, F columns, S sampled rows. Arrays may be memory maps; they are read in slices.
+Missing values (NaN) are left out. Shapes: N rows, B rows of a slice, F columns, S sampled rows.
+Arrays may be memory maps; they are read in slices.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +21,17 @@ SPIKE = 0.25  # share of the rows at the median from which quartiles say little
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact figures over all rows, each of shape (F,).
+    """Exact figures over all observed values, each of shape (F,).
 
     Attributes:
-        low_F: Minimum.
-        high_F: Maximum.
-        mean_F: Mean.
+        count_F: Number of observed values.
+        low_F: Minimum; NaN where nothing was observed.
+        high_F: Maximum; likewise.
+        mean_F: Mean; likewise.
         sd_F: Standard deviation with divisor N; exactly 0 where all values are equal.
     """
 
+    count_F: NDArray[np.int64]
     low_F: Array
     high_F: Array
     mean_F: Array
@@ -35,34 +39,125 @@ class Moments:
 
     def take(self, chosen_F: NDArray[np.bool_]) -> "Moments":
         """The figures of the chosen columns."""
-        each = (self.low_F, self.high_F, self.mean_F, self.sd_F)
-        return Moments(*(figure_F[chosen_F] for figure_F in each))
+        return Moments(
+            self.count_F[chosen_F],
+            self.low_F[chosen_F],
+            self.high_F[chosen_F],
+            self.mean_F[chosen_F],
+            self.sd_F[chosen_F],
+        )
+
+    def pooled(self, groups_F: NDArray[np.int64]) -> "Moments":
+        """The figures of groups of columns taken as one, given to each of their members.
+
+        Args:
+            groups_F: The group of each column, from 0.
+        """
+        groups = int(groups_F.max()) + 1
+        count_G = np.bincount(groups_F, self.count_F, groups)
+        low_G: Array = np.full(groups, np.inf)
+        high_G: Array = np.full(groups, -np.inf)
+        np.fmin.at(low_G, groups_F, self.low_F)
+        np.fmax.at(high_G, groups_F, self.high_F)
+        share_F = self.count_F / np.maximum(count_G, 1)[groups_F]
+        mean_G: Array = np.bincount(groups_F, share_F * np.nan_to_num(self.mean_F), groups)
+        apart_F = np.nan_to_num(self.mean_F - mean_G[groups_F])
+        variance_G = np.bincount(
+            groups_F, share_F * (np.nan_to_num(self.sd_F) ** 2 + apart_F**2), groups
+        )
+        sd_G = np.where(high_G > low_G, np.sqrt(variance_G), 0.0)
+        return Moments(
+            count_G.astype(np.int64)[groups_F],
+            low_G[groups_F],
+            high_G[groups_F],
+            mean_G[groups_F],
+            sd_G[groups_F],
+        )
 
 
-def slices(rows_NF: NDArray[np.floating], values: int = SLICE_VALUES) -> Iterator[Array]:
+class Gathering:
+    """Gathers `Moments` from slices of rows, in one pass (Chan, Golub & LeVeque 1983).
+
+    Each slice's mean and squared deviations are taken about the slice's own mean, so that neither a
+    large offset nor a large scale costs digits.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._count = np.zeros(columns, np.int64)
+        self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
+        self._mean, self._square = np.zeros(columns), np.zeros(columns)
+
+    def add(self, rows_BF: Array) -> None:
+        """Takes rows in, float64."""
+        if not len(rows_BF):
+            return
+        low, high = rows_BF.min(axis=0), rows_BF.max(axis=0)
+        if np.isnan(low).any():
+            self._add_with_gaps(rows_BF)
+            return
+        mean = rows_BF.mean(axis=0)
+        square = np.einsum("bf,bf->f", away := rows_BF - mean, away)
+        self._merge(np.full(len(mean), len(rows_BF)), low, high, mean, square)
+
+    def _add_with_gaps(self, rows_BF: Array) -> None:
+        seen_BF = ~np.isnan(rows_BF)
+        count = seen_BF.sum(axis=0)
+        mean = np.where(seen_BF, rows_BF, 0.0).sum(axis=0) / np.maximum(count, 1)
+        square = np.where(seen_BF, rows_BF - mean, 0.0)
+        low, high = np.fmin.reduce(rows_BF, axis=0), np.fmax.reduce(rows_BF, axis=0)
+        self._merge(count, low, high, mean, np.einsum("bf,bf->f", square, square))
+
+    def _merge(
+        self, count: NDArray[np.int64], low: Array, high: Array, mean: Array, square: Array
+    ) -> None:
+        self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
+        total = self._count + count
+        share = count / np.maximum(total, 1)
+        apart = mean - self._mean
+        self._square += square + apart**2 * self._count * share
+        self._mean = self._mean + apart * share
+        self._count = total
+
+    def moments(self) -> Moments:
+        """The figures of all rows taken in."""
+        seen, varies = self._count > 0, self._high > self._low
+        variance = self._square / np.maximum(self._count, 1)
+        return Moments(
+            self._count,
+            np.where(seen, self._low, np.nan),
+            np.where(seen, self._high, np.nan),
+            np.where(varies, self._mean, np.where(seen, self._low, np.nan)),
+            np.where(varies, np.sqrt(variance), 0.0),
+        )
+
+
+def slices(rows_NF: NDArray[Any], values: int = SLICE_VALUES) -> Iterator[Array]:
     """Yields consecutive rows, about `values` numbers at a time, as float64."""
     step = max(1, values // max(1, rows_NF.shape[1]))
     for start in range(0, len(rows_NF), step):
         yield np.array(rows_NF[start : start + step], dtype=np.float64)
 
 
-def moments(rows_NF: NDArray[np.floating]) -> Moments:
-    """Reads all rows three times: for the range, the mean and the spread.
+def moments(rows_NF: NDArray[Any]) -> Moments:
+    """The figures of all rows, read once."""
+    gathering = Gathering(rows_NF.shape[1])
+    for part_BF in slices(rows_NF):
+        gathering.add(part_BF)
+    return gathering.moments()
 
-    Values are moved to [0, 1] first, so that neither a large offset nor a large scale costs digits.
-    """
-    low_F = np.min([part.min(axis=0) for part in slices(rows_NF)], axis=0)
-    high_F = np.max([part.max(axis=0) for part in slices(rows_NF)], axis=0)
-    span_F = np.where(high_F > low_F, high_F - low_F, 1.0)
-    mean_F = _mean((part - low_F) / span_F for part in slices(rows_NF))
-    square_F = _mean(((part - low_F) / span_F - mean_F) ** 2 for part in slices(rows_NF))
-    sd_F = np.where(high_F > low_F, span_F * np.sqrt(square_F), 0.0)
-    return Moments(low_F, high_F, low_F + span_F * mean_F, sd_F)
+
+def quantiles(train_SF: Array, shares: tuple[float, ...]) -> Array:
+    """Quantiles of each column's observed values, shape (len(shares), F)."""
+    if np.isnan(train_SF).any():
+        empty_F = np.isnan(train_SF).all(axis=0)
+        filled_SF = np.where(empty_F, 0.0, train_SF)
+        return np.where(empty_F, np.nan, np.nanquantile(filled_SF, shares, axis=0))
+    return np.asarray(np.quantile(train_SF, shares, axis=0))
 
 
 def quartiles(train_SF: Array) -> Array:
     """The quartiles of each column, shape (3, F): 25 %, median, 75 %."""
-    return np.asarray(np.quantile(train_SF, (0.25, 0.5, 0.75), axis=0))
+    return quantiles(train_SF, (0.25, 0.5, 0.75))
 
 
 def spread(train_SF: Array) -> Array:
@@ -72,23 +167,21 @@ def spread(train_SF: Array) -> Array:
     range is then 0, or by luck of the shares a small part of how far the values reach.
     """
     low_F, median_F, high_F = quartiles(train_SF)
-    share_F = np.mean(train_SF == median_F, axis=0)
-    return np.where((share_F >= SPIKE) | (high_F <= low_F), np.nan, high_F - low_F)
+    seen_F = np.maximum((~np.isnan(train_SF)).sum(axis=0), 1)
+    share_F = (train_SF == median_F).sum(axis=0) / seen_F
+    tells_F = (share_F < SPIKE) & (high_F > low_F)
+    return np.where(tells_F, high_F - low_F, np.nan)
 
 
-def _mean(parts: Iterator[Array]) -> Array:
-    total_F, count = np.float64(0), 0
-    for part in parts:
-        total_F = total_F + part.sum(axis=0)
-        count += len(part)
-    return np.asarray(total_F / count)
-
-
-def sample(rows_NF: NDArray[np.floating], values: int = SAMPLE_VALUES) -> Array:
+def sample(rows_NF: NDArray[Any], values: int = SAMPLE_VALUES) -> Array:
     """All rows, or as many evenly spaced ones as make up about `values` numbers, shape (S, F)."""
     rows, columns = rows_NF.shape
-    wanted = max(1, values // max(1, columns))
+    return np.array(rows_NF[evenly(rows, values // max(1, columns))], dtype=np.float64)
+
+
+def evenly(rows: int, wanted: int) -> NDArray[np.int64] | slice:
+    """Picks all rows, or about `wanted` evenly spaced ones (at least one)."""
+    wanted = max(1, wanted)
     if rows <= wanted:
-        return np.array(rows_NF, dtype=np.float64)
-    positions = np.linspace(0, rows - 1, wanted).round().astype(np.int64)
-    return np.array(rows_NF[positions], dtype=np.float64)
+        return slice(None)
+    return np.linspace(0, rows - 1, wanted).round().astype(np.int64)

@@ -45,12 +45,18 @@ class Paths:
         return Path(self.interim) / "profile.json"
 
     def values(self, split: str) -> Path:
-        """Rows of a split in original units, float64, shape (N, F)."""
+        """Rows of a split in original units, shape (N, F); NaN where a value is missing."""
         return Path(self.interim) / split / "values.npy"
 
-    def rows(self, split: str) -> Path:
-        """For each row of a split its number in the source, int64, shape (N,)."""
-        return Path(self.interim) / split / "rows.npy"
+    def beside(self, split: str, what: str) -> Path:
+        """One number for each row of a split, shape (N,).
+
+        Args:
+            split: One of `SPLITS`.
+            what: "rows" (numbers in the source, int64), "labels", "groups", "times" or "weights";
+                all but the first only where the source has them.
+        """
+        return Path(self.interim) / split / f"{what}.npy"
 
     def scaler(self, name: str) -> Path:
         """A fitted scaler (JSON)."""

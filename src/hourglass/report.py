@@ -38,6 +38,8 @@ class Page:
         cross: Lines of cross.csv.
         pictures: In the order shown.
         advice: Why these losses competed.
+        scalers: A row a loss, its best objective in the search under each scaler; may be empty.
+        leverage: How much loss and scaler matter, in a sentence; may be empty.
         facts: Name -> value: data, split, digests, versions.
     """
 
@@ -48,6 +50,8 @@ class Page:
     cross: Sequence[Mapping[str, Any]]
     pictures: Sequence[Picture]
     advice: Sequence[str]
+    scalers: Sequence[Mapping[str, Any]]
+    leverage: str
     facts: Mapping[str, str]
 
 
@@ -157,6 +161,18 @@ Skill vs PCA: bits per feature saved against a PCA of the same bottleneck.</p>
 </table></div>
 <p class="hint">Test rows, mean over the seeds, original units; nrmse and nmae divide each column by
 its standard deviation.</p>
+{% if page.scalers %}<h2>How much the scaler matters</h2>
+<p>{{ page.leverage }}</p>
+<div class="scroll"><table>
+<tr>{% for name in page.scalers[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in page.scalers %}<tr>
+{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
+</tr>
+{% endfor %}
+</table></div>
+<p class="hint">The best trial of each loss under each scaler, by the search's objective on validation
+rows, in bits per feature. A scaler that looked bad got few trials.</p>
+{% endif %}
 <h2>Why these losses competed</h2>
 <ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>
 <h2>How to get these numbers again</h2>

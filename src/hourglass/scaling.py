@@ -1,20 +1,24 @@
 """Scalers: an offset and a scale for each column, fitted on training rows, with an exact record.
 
-Shapes: N rows, F columns.
+Columns of flags and levels stay as they are; the places of an array's channel share one scale.
+Shapes: N rows, F columns, W numbers of the wide form (see `hourglass.wide`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass.moments import Moments, moments, quartiles, sample, spread
-from hourglass.schema import Column, optional
+from hourglass import moments as moments_of
+from hourglass.moments import Moments, evenly, quartiles, spread
+from hourglass.schema import Kind, Schema, optional
 
 Array = NDArray[np.float64]
 _Fitted = tuple[Array, Array]
+_Fit = Callable[[NDArray[Any], Moments, Schema], _Fitted]
+UNSCALED = (Kind.BINARY, Kind.CATEGORICAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class Scaler:
     offset_F: Array
     scale_F: Array
 
-    def transform(self, values_NF: NDArray[np.floating]) -> Array:
+    def transform(self, values_NF: NDArray[Any]) -> Array:
         """From original units to scaled ones, float64, (N, F)."""
         scaled: Array = (np.asarray(values_NF, dtype=np.float64) - self.offset_F) / self.scale_F
         return scaled
@@ -40,6 +44,14 @@ class Scaler:
         """From scaled units to original ones, float64, (N, F)."""
         values: Array = np.asarray(scaled_NF, dtype=np.float64) * self.scale_F + self.offset_F
         return values
+
+    def widened(self, schema: Schema) -> "Scaler":
+        """The scaler of the wide form, whose levels are not scaled: offset and scale of shape (W,).
+
+        Where no column has levels it is the same.
+        """
+        widths = [c.width for c in schema.columns]
+        return Scaler(self.name, self.offset_F.repeat(widths), self.scale_F.repeat(widths))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for json.dump; `from_json` gives back every bit."""
@@ -55,7 +67,7 @@ class Scaler:
         return cls(data["name"], np.array(data["offset"]), np.array(data["scale"]))
 
 
-def fit(name: str, train_NF: NDArray[np.floating], columns: Sequence[Column]) -> Scaler:
+def fit(name: str, train_NF: NDArray[Any], schema: Schema, seen: Moments | None = None) -> Scaler:
     """Fits a scaler on training rows; a column that never varies gets the scale 1.
 
     - unit: to [0, 1], by the column's walls where it has them, else by the extremes seen.
@@ -64,36 +76,53 @@ def fit(name: str, train_NF: NDArray[np.floating], columns: Sequence[Column]) ->
       median (see `moments.spread`) the standard deviation takes the range's place. Quartiles of
       tables beyond 8 million numbers are those of evenly spaced rows.
 
+    Flags and levels keep offset 0 and scale 1.
+
     Args:
         name: One of `names`.
-        train_NF: The training rows in original units; may be a memory map.
-        columns: The F columns.
+        train_NF: The training rows in original units, NaN where missing; may be a memory map.
+        schema: The F columns.
+        seen: Their figures, where known already.
     """
-    offset_F, scale_F = _FITS[name](train_NF, moments(train_NF), columns)
-    return Scaler(name, offset_F, np.where(scale_F > 0, scale_F, 1.0))
+    seen = moments_of.moments(train_NF) if seen is None else seen
+    if schema.shape is not None:
+        seen = seen.pooled(channels(schema))
+    offset_F, scale_F = _FITS[name](train_NF, seen, schema)
+    plain_F = np.array([c.kind in UNSCALED for c in schema.columns])
+    scale_F = np.where((scale_F > 0) & ~plain_F, scale_F, 1.0)
+    return Scaler(name, np.where(plain_F, 0.0, offset_F), scale_F)
 
 
-def _unit(_: NDArray[np.floating], seen: Moments, columns: Sequence[Column]) -> _Fitted:
-    low_F = optional([c.low for c in columns])
-    high_F = optional([c.high for c in columns])
+def channels(schema: Schema) -> NDArray[np.int64]:
+    """The channel of each column of an image or a window, (F,)."""
+    count = (schema.shape or (1,))[-1]
+    return np.arange(len(schema.columns)) % count
+
+
+def _unit(_: NDArray[Any], seen: Moments, schema: Schema) -> _Fitted:
+    low_F = optional([c.low for c in schema.columns])
+    high_F = optional([c.high for c in schema.columns])
     low_F = np.where(np.isnan(low_F), seen.low_F, low_F)
     high_F = np.where(np.isnan(high_F), seen.high_F, high_F)
     return low_F, high_F - low_F
 
 
-def _standard(_: NDArray[np.floating], seen: Moments, __: Sequence[Column]) -> _Fitted:
+def _standard(_: NDArray[Any], seen: Moments, __: Schema) -> _Fitted:
     return seen.mean_F, seen.sd_F
 
 
-def _robust(train_NF: NDArray[np.floating], seen: Moments, _: Sequence[Column]) -> _Fitted:
-    train_SF = sample(train_NF)
-    range_F = spread(train_SF)
-    return quartiles(train_SF)[1], np.where(np.isnan(range_F), seen.sd_F, range_F)
+def _robust(train_NF: NDArray[Any], seen: Moments, schema: Schema) -> _Fitted:
+    train_SF = moments_of.sample(train_NF)
+    if schema.shape is None:
+        range_F, median_F = spread(train_SF), quartiles(train_SF)[1]
+        return median_F, np.where(np.isnan(range_F), seen.sd_F, range_F)
+    count = schema.shape[-1]
+    pooled_SC = train_SF.reshape(-1, count)
+    pooled_SC = pooled_SC[evenly(len(pooled_SC), moments_of.SLICE_VALUES // count)]
+    range_C, median_C = spread(pooled_SC), quartiles(pooled_SC)[1]
+    at_F = channels(schema)
+    return median_C[at_F], np.where(np.isnan(range_C)[at_F], seen.sd_F, range_C[at_F])
 
 
-_FITS: dict[str, Callable[[NDArray[np.floating], Moments, Sequence[Column]], _Fitted]] = {
-    "unit": _unit,
-    "standard": _standard,
-    "robust": _robust,
-}
+_FITS: dict[str, _Fit] = {"unit": _unit, "standard": _standard, "robust": _robust}
 names = tuple(_FITS)

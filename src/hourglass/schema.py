@@ -68,6 +68,8 @@ class Schema:
         rows: Number of rows of each split: {"train": n, "val": n, "test": n}.
         digest: SHA-256 (first 16 hex digits) of the values of all splits.
         gaps: Whether values may be missing, now and in rows to come.
+        split: How rows were dealt out: "random", "group", "time", or "source" where the source
+            decided.
         labels: What the codes in labels.npy stand for; () if labels are numbers or there are none.
         left_out: Rows of the source that are in no split: reason -> how many.
     """
@@ -80,6 +82,7 @@ class Schema:
     rows: dict[str, int]
     digest: str
     gaps: bool = False
+    split: str = "random"
     labels: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -99,6 +102,17 @@ class Schema:
         shape = tuple(data["shape"]) if data["shape"] else None
         labels = tuple(data["labels"])
         return cls(**{**data, "columns": columns, "shape": shape, "labels": labels})
+
+
+def searched_kind(columns: Sequence[Column]) -> Kind:
+    """The kind of the columns that the searched loss serves; the others have a loss of their own.
+
+    They are the continuous ones; where a table has none, its counts, then its flags.
+    """
+    kinds = {c.kind for c in columns}
+    return next(
+        k for k in (Kind.CONTINUOUS, Kind.COUNT, Kind.BINARY, Kind.CATEGORICAL) if k in kinds
+    )
 
 
 def optional(values: Sequence[float | None]) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
@@ -50,12 +50,42 @@ class Budget:
     seed: int
 
 
+# Hyperparameters by name: numbers of the loss, and names such as that of the scaler.
+Hyper = Mapping[str, float | str]
+SCALER = "scaler"
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched for one candidate.
+
+    Attributes:
+        ranges: Numbers, by name.
+        choices: Alternatives, by name, the best guess first. Those of "scaler" are tried in turn
+            before the sampler learns, so that each is seen.
+    """
+
+    ranges: Mapping[str, Range]
+    choices: Mapping[str, tuple[str, ...]]
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The same for Optuna."""
+        numbers = {k: FloatDistribution(r.low, r.high, log=r.log) for k, r in self.ranges.items()}
+        names = {k: CategoricalDistribution(names) for k, names in self.choices.items()}
+        return {**numbers, **names}
+
+    def default(self) -> dict[str, float | str]:
+        """The first trial."""
+        numbers = {k: r.default for k, r in self.ranges.items()}
+        return {**numbers, **{k: names[0] for k, names in self.choices.items()}}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One finished trial.
 
     Attributes:
-        candidate: Loss and scaler.
+        candidate: The losses.
         number: From 0, in the order of proposal.
         hyper: The hyperparameters tried.
         value: The objective, bits per feature; None if the trial failed.
@@ -64,13 +94,13 @@ class Outcome:
 
     candidate: Candidate
     number: int
-    hyper: Mapping[str, float]
+    hyper: Hyper
     value: float | None
     result: Result
 
 
 Observer = Callable[[Outcome], None]
-MakeSpec = Callable[[Candidate, Mapping[str, float]], Spec]
+MakeSpec = Callable[[Candidate, Hyper], Spec]
 
 
 class Study:
@@ -79,7 +109,7 @@ class Study:
     Args:
         store: Where trials are kept.
         name: Unique for what makes trials comparable, see `fingerprint`.
-        candidate: Loss and scaler.
+        candidate: The losses.
         space: The searched hyperparameters.
         budget: See `Budget`.
     """
@@ -89,7 +119,7 @@ class Study:
         store: BaseStorage,
         name: str,
         candidate: Candidate,
-        space: Mapping[str, Range],
+        space: Space,
         budget: Budget,
     ) -> None:
         self.candidate = candidate
@@ -99,16 +129,14 @@ class Study:
         self._study = optuna.create_study(
             study_name=name, storage=store, direction="minimize", load_if_exists=True
         )
-        self._distributions: dict[str, BaseDistribution] = {
-            k: FloatDistribution(r.low, r.high, log=r.log) for k, r in space.items()
-        }
+        self._distributions = space.distributions()
 
     def outcomes(self) -> list[Outcome]:
         """The finished trials within the budget, in the order of proposal."""
         finished = [t for t in self._trials() if t.state.is_finished()]
         return [self._outcome(t) for t in finished]
 
-    def next_round(self) -> list[tuple[int, dict[str, float]]]:
+    def next_round(self) -> list[tuple[int, dict[str, float | str]]]:
         """The unfinished trials of the current round as (number, hyperparameters).
 
         Empty when the budget is spent. Trials that an interruption left unfinished come again
@@ -140,9 +168,9 @@ class Study:
         every = self._study.get_trials(deepcopy=False)
         return [t for t in every if t.number < self.budget.trials]
 
-    def _propose(self, start: int) -> list[dict[str, float]]:
+    def _propose(self, start: int) -> list[dict[str, float | str]]:
         """A whole round, from the trials before `start` alone; the first trial is the default."""
-        seed = int(digest(self.budget.seed, self.candidate.loss, start), 16) % 2**32
+        seed = int(digest(self.budget.seed, self.candidate.name, start), 16) % 2**32
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.budget.startup)
         memory = optuna.create_study(sampler=sampler)
         for trial in self._study.get_trials(deepcopy=False)[:start]:
@@ -154,12 +182,21 @@ class Study:
                     distributions=self._distributions,
                 )
             )
-        if start == 0:
-            memory.enqueue_trial({k: r.default for k, r in self.space.items()})
+        for number in range(start, start + self.budget.round_size):
+            memory.enqueue_trial(self._fixed(number))
         asked = [memory.ask(self._distributions) for _ in range(self.budget.round_size)]
         return [dict(t.params) for t in asked]
 
-    def _add(self, hyper: Mapping[str, float]) -> None:
+    def _fixed(self, number: int) -> dict[str, float | str]:
+        """What of a trial is not left to the sampler."""
+        if number == 0:
+            return self.space.default()
+        scalers = self.space.choices.get(SCALER, ())
+        if scalers and number < max(self.budget.startup, len(scalers)):
+            return {SCALER: scalers[number % len(scalers)]}
+        return {}
+
+    def _add(self, hyper: Hyper) -> None:
         trial = create_trial(
             state=TrialState.RUNNING, params=dict(hyper), distributions=self._distributions
         )
@@ -176,7 +213,7 @@ def fingerprint(comparable: Mapping[str, Any], candidate: Candidate, budget: Bud
     The total of trials is not part of it: raising it continues the study.
     """
     sampler = (budget.round_size, budget.startup, budget.objective, budget.seed)
-    return f"{candidate.loss} {digest(comparable, asdict(candidate), sampler)}"
+    return f"{candidate.name} {digest(comparable, asdict(candidate), sampler)}"
 
 
 def open_store(url: str, root: Path) -> BaseStorage:

@@ -11,12 +11,15 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec
+from mlflow.types import Schema as Signature
 from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
+from hourglass import wide
 from hourglass.bundle import Bundle
 from hourglass.errors import DataError
+from hourglass.schema import Column, Kind, Schema
 
 CODE_LENGTH = "code_length_bits"  # name of the column with each row's code length
 ENTRY = Path(__file__).with_name("serving_entry.py")  # what MLflow runs instead of unpickling
@@ -29,8 +32,10 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
     """Answers for raw rows in original units.
 
     In: a DataFrame with the features by name in any order (other columns are ignored), or an
-    array of shape (N, F) in the schema's order. Out: a DataFrame with the reconstruction of each
-    feature and `code_length_bits`, the bits that the row takes to write down; high means unusual.
+    array of shape (N, F) in the schema's order. Levels are given by name; where the data that the
+    model was trained on had gaps, values may be missing. Out: a DataFrame with the reconstruction
+    of each feature (of a level: the most probable one; where a value was missing: what the model
+    fills in) and `code_length_bits`, the bits that the row takes to write down; high means unusual.
     """
 
     def load_context(self, context: Any) -> None:
@@ -46,7 +51,7 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
         """Reconstructs rows.
 
         Raises:
-            DataError: a column is missing or a value is not a finite number.
+            DataError: a column is missing or a value is not what the column holds.
         """
         return answer(self.bundle, model_input)
 
@@ -55,15 +60,19 @@ def answer(bundle: Bundle, rows: pd.DataFrame | NDArray[np.float64]) -> pd.DataF
     """Reconstructions in original units and each row's code length in bits.
 
     Raises:
-        DataError: a column is missing or a value is not a finite number.
+        DataError: a column is missing or a value is not what the column holds.
     """
-    names = bundle.schema.names
-    rows_NF = _checked(rows, names)
-    reconstruction_NF = bundle.reconstruct(rows_NF)
-    bits_N = bundle.code_length(rows_NF, reconstruction_NF).sum(axis=1)
+    schema = bundle.schema
+    rows_NF = _checked(rows, schema)
+    answer_NW, extra_N = bundle.written(rows_NF)
+    bits_N = bundle.code_length(rows_NF, answer_NW).sum(axis=1) + extra_N
     index = rows.index if isinstance(rows, pd.DataFrame) else None
-    out = pd.DataFrame(reconstruction_NF, columns=list(names), index=index)
-    out[code_length_name(names)] = bits_N
+    values_NF = wide.collapse(answer_NW, schema.columns)
+    out = pd.DataFrame(values_NF, columns=list(schema.names), index=index)
+    for column in schema.columns:
+        if column.kind is Kind.CATEGORICAL:
+            out[column.name] = np.array(column.levels, object)[out[column.name].astype(int)]
+    out[code_length_name(schema.names)] = bits_N
     return out
 
 
@@ -75,7 +84,9 @@ def code_length_name(names: tuple[str, ...]) -> str:
     return name
 
 
-def _checked(rows: pd.DataFrame | NDArray[np.float64], names: tuple[str, ...]) -> Any:
+def _checked(rows: pd.DataFrame | NDArray[np.float64], schema: Schema) -> NDArray[np.float64]:
+    """Rows in the schema's order, levels as codes, (N, F)."""
+    names = schema.names
     if isinstance(rows, pd.DataFrame):
         rows = rows.rename(columns=str)
         missing = [n for n in names if n not in rows.columns]
@@ -84,18 +95,41 @@ def _checked(rows: pd.DataFrame | NDArray[np.float64], names: tuple[str, ...]) -
                 f"the rows lack column {missing[0]!r} ({len(missing)} of {len(names)} are missing)"
                 f"; they have {', '.join(map(str, rows.columns[:8]))}"
             )
-        rows = np.column_stack([_numbers(rows[n]) for n in names])
+        rows = np.column_stack([_values(rows[c.name], c) for c in schema.columns])
     rows_NF = np.atleast_2d(np.asarray(rows, dtype=np.float64))
     if rows_NF.shape[1] != len(names):
         raise DataError(f"rows have {rows_NF.shape[1]} columns, the model takes {len(names)}")
-    wrong = np.argwhere(~np.isfinite(rows_NF))
+    wrong = np.argwhere(np.isinf(rows_NF) | (np.isnan(rows_NF) & (not schema.gaps)))
     if len(wrong):
         row, column = wrong[0]
+        why = "" if schema.gaps else "; it was trained on rows without gaps"
         raise DataError(
             f"row {row}, column {names[column]!r}: {rows_NF[row, column]}; "
-            "the model takes finite numbers"
+            f"the model takes finite numbers{why}"
         )
     return rows_NF
+
+
+def _values(values: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
+    """A column as float64: numbers, or the codes of levels, (N,).
+
+    A level that the model has not seen has a code of its own.
+
+    Raises:
+        DataError: a value is no number.
+    """
+    if column.kind is not Kind.CATEGORICAL:
+        return _numbers(values)
+    code = {level: float(i) for i, level in enumerate(column.levels)}
+    unseen = float(len(code))
+    texts = [np.nan if pd.isna(v) else code.get(_text(v), unseen) for v in values]
+    return np.array(texts, dtype=np.float64)
+
+
+def _text(value: Any) -> str:
+    """A level as its column spells it: 3, not 3.0."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)
 
 
 def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
@@ -111,16 +145,29 @@ def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
         raise DataError(f"column {column.name!r}: {column[wrong].iloc[0]!r} is no number") from None
 
 
+def example(bundle: Bundle, rows_NF: NDArray[np.float64]) -> pd.DataFrame:
+    """Rows as a user would give them: levels by name."""
+    frame = pd.DataFrame(rows_NF, columns=list(bundle.schema.names))
+    for column in bundle.schema.columns:
+        if column.kind is Kind.CATEGORICAL:
+            names = np.array([*column.levels, None], object)
+            codes = frame[column.name].fillna(column.width).astype(int)
+            frame[column.name] = names[codes]
+    return frame
+
+
 def signature(bundle: Bundle) -> ModelSignature:
     """Inputs by name, any type of number; outputs are doubles.
 
     Inputs declared as doubles would make MLflow refuse whole numbers (int64), which is how pandas
     reads counts and grey levels; `answer` checks the values itself.
     """
-    names = bundle.schema.names
+    columns, names = bundle.schema.columns, bundle.schema.names
     any_number = AnyType()  # type: ignore[no-untyped-call]  # untyped upstream
-    inputs = Schema([ColSpec(any_number, n) for n in names])
-    outputs = Schema([ColSpec("double", n) for n in (*names, code_length_name(names))])
+    inputs = Signature([ColSpec(any_number, n) for n in names])
+    types = ["string" if c.kind is Kind.CATEGORICAL else "double" for c in columns]
+    every = zip([*types, "double"], [*names, code_length_name(names)], strict=True)
+    outputs = Signature([ColSpec(kind, name) for kind, name in every])
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 

@@ -1,52 +1,128 @@
-"""Assigns rows to training, validation and test, from their number and a seed alone."""
+"""Assigns rows to training, validation and test.
+
+No rule needs all rows at once, and none depends on how rows come in chunks: single rows are dealt
+out by their number, groups by the order in which they first appear, and times by their rank.
+"""
 
 import math
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
 
-BLOCK = 65536  # rows that are dealt out together
 TRAIN, VAL, TEST = 0, 1, 2
 # Fewer rows can't carry what is fitted on them: a scaler and a network on training rows, a scale a
 # column and its cross-fit on validation rows, a mean with an interval on test rows.
 LEAST = {"training": 20, "validation": 10, "test": 10}
+BLOCK_VALUES = 1 << 22  # numbers of the rows that are dealt out together: 32 MiB at most
+MOST_ROWS, LEAST_BLOCK = 1 << 16, 1 << 8
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+Split = NDArray[np.int8]
 
 
-def assign(rows: int, val_fraction: float, test_fraction: float, seed: int) -> NDArray[np.int8]:
-    """Deals rows out: 0 training, 1 validation, 2 test. Shape (rows,).
+class Fractions(Protocol):
+    """What params.yaml says of the split."""
 
-    Every block of 65536 rows is permuted by its own generator, so the result depends on nothing but
-    the arguments, and each block holds the fractions to within a row.
+    @property
+    def val_fraction(self) -> float:
+        """Share of the validation rows."""
 
-    Raises:
-        DataError: a split would have fewer rows than `LEAST` says.
+    @property
+    def test_fraction(self) -> float:
+        """Share of the test rows."""
+
+    @property
+    def seed(self) -> int:
+        """Draws the split."""
+
+
+def block_rows(columns: int) -> int:
+    """Rows that are dealt out together: a power of two, the fewer the wider they are."""
+    rows = BLOCK_VALUES // max(1, columns)
+    return min(MOST_ROWS, max(LEAST_BLOCK, 1 << max(0, rows.bit_length() - 1)))
+
+
+def deal(block: int, rows: int, fractions: Fractions) -> Split:
+    """Deals the rows of one block out: each block holds the fractions to within a row, (rows,).
+
+    Args:
+        block: Its number; each block is permuted by a generator of its own.
+        rows: Rows of this block.
+        fractions: Shares and seed.
     """
     split = np.zeros(rows, dtype=np.int8)
-    for block, start in enumerate(range(0, rows, BLOCK)):
-        part = split[start : start + BLOCK]
-        order = np.random.default_rng([seed, block]).permutation(len(part))
-        n_val, n_test = round(val_fraction * len(part)), round(test_fraction * len(part))
-        part[order[:n_val]] = VAL
-        part[order[n_val : n_val + n_test]] = TEST
-    _check(split, val_fraction, test_fraction)
+    order = np.random.default_rng([fractions.seed, block]).permutation(rows)
+    n_val = round(fractions.val_fraction * rows)
+    n_test = round(fractions.test_fraction * rows)
+    split[order[:n_val]] = VAL
+    split[order[n_val : n_val + n_test]] = TEST
     return split
 
 
-def _check(split: NDArray[np.int8], val_fraction: float, test_fraction: float) -> None:
-    counts = dict(zip(LEAST, np.bincount(split, minlength=3).tolist(), strict=True))
+def by_group(group_N: NDArray[np.int64], fractions: Fractions) -> Split:
+    """Keeps the rows of a group together, (N,).
+
+    Groups are spread by the golden-ratio sequence, whose every stretch holds the fractions as well
+    as can be: from some ten groups on each split has one.
+
+    Args:
+        group_N: Number of each row's group, in the order of first appearance.
+        fractions: Shares of the groups, and seed.
+    """
+    first = np.random.default_rng(fractions.seed).random()
+    u_N = (first + group_N * GOLDEN) % 1
+    beyond = fractions.test_fraction + fractions.val_fraction
+    return np.where(u_N < fractions.test_fraction, TEST, np.where(u_N < beyond, VAL, TRAIN)).astype(
+        np.int8
+    )
+
+
+def by_time(time_N: NDArray[np.float64], fractions: Fractions) -> Split:
+    """The earliest rows train, the latest test, (N,); rows of one time stay together.
+
+    Rows of the time at which a cut falls go to the later split.
+    """
+    ordered = np.sort(time_N)
+    rows = len(time_N)
+    first_val = round((1 - fractions.val_fraction - fractions.test_fraction) * rows)
+    first_test = round((1 - fractions.test_fraction) * rows)
+    cuts = ordered[[min(first_val, rows - 1), min(first_test, rows - 1)]]
+    return np.searchsorted(cuts, time_N, side="right").astype(np.int8)
+
+
+def check(counts: dict[str, int], fractions: Fractions, what: str = "row") -> None:
+    """Refuses a split that is too small to say anything.
+
+    Args:
+        counts: Rows of each split, keyed as `LEAST`.
+        fractions: Of params.yaml.
+        what: What was dealt out: "row" or "group".
+
+    Raises:
+        DataError: a split has fewer rows than `LEAST` says.
+    """
     if all(counts[name] >= least for name, least in LEAST.items()):
         return
-    shares = (1 - val_fraction - test_fraction, val_fraction, test_fraction)
+    total = sum(counts.values())
+    val, test = fractions.val_fraction, fractions.test_fraction
+    shares = (1 - val - test, val, test)
     needed = max(math.ceil(n / share) for n, share in zip(LEAST.values(), shares, strict=True))
+    remedy = (
+        f"bring about {needed} rows or more, or change the fractions in params.yaml"
+        if what == "row" or total < needed
+        else "change the fractions or the seed in params.yaml, or bring more groups: "
+        "each goes to one split as a whole"
+    )
     raise DataError(
-        f"{len(split)} {'row is' if len(split) == 1 else 'rows are'} too few: "
-        f"preprocess.val_fraction {val_fraction:g} and test_fraction {test_fraction:g} give "
+        f"{total} {'row is' if total == 1 else 'rows are'} too few: "
+        f"preprocess.val_fraction {val:g} and test_fraction {test:g} give "
         + ", ".join(f"{n} {name}" for name, n in counts.items())
         + " rows, and at least "
         + ", ".join(f"{n}" for n in LEAST.values())
-        + f" are needed; bring about {needed} rows or more, or change the fractions in params.yaml"
+        + f" are needed; {remedy}"
     )
 
 

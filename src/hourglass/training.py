@@ -1,6 +1,6 @@
 """Fits one autoencoder under one loss with Lightning; knows nothing of studies, files or MLflow.
 
-Shapes: N rows, B rows of a batch, F features.
+Shapes: N rows, B rows of a batch, F features, W numbers of a reconstruction, L latent values.
 """
 
 import logging
@@ -17,10 +17,12 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from hourglass.batches import Batch, Epochs, Slices
+from hourglass.batches import Batch, Epochs, Feed, Slices
 from hourglass.errors import ConfigError, TrainingError
+from hourglass.inputs import Inputs
 from hourglass.losses import Loss
-from hourglass.models import Autoencoder
+from hourglass.losses._heads import Heads
+from hourglass.models import Autoencoder, drawn
 
 # Adam's memory of squared gradients: 20 steps instead of its customary 1000. With the long memory a
 # burst of large gradients meets steps still sized for small ones: at learning rates that a search
@@ -61,20 +63,48 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a fit learns from and is watched on, in scaled units.
+class Regular:
+    """What is asked of a network beside the loss.
 
     Attributes:
-        train_NF: Training rows.
-        val_NF: Validation rows.
-        unit_F: Original units that one scaled unit is worth, for each feature.
-        floor_F: Smallest error worth telling apart, original units (the resolution).
+        corruption: Of the input while training (Vincent et al. 2008): "none", "mask" or "gauss".
+        amount: Share of values that are masked, or standard deviation of the noise, scaled units.
+        sparsity: Weight of the mean absolute bottleneck value, in nats a feature.
     """
 
-    train_NF: Tensor
+    corruption: str = "none"
+    amount: float = 0.0
+    sparsity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a fit learns from and is watched on, in scaled units, NaN where a value is missing.
+
+    Attributes:
+        train: Training rows.
+        val_NF: Validation rows.
+        at_F: Positions of the columns that are numbers, among the features.
+        at_W: The same in a reconstruction.
+        unit_F: Original units that one scaled unit is worth, for each column that is a number.
+        floor_F: Smallest error worth telling apart, original units (the resolution), likewise.
+    """
+
+    train: Feed
     val_NF: Tensor
+    at_F: Tensor
+    at_W: Tensor
     unit_F: Tensor
     floor_F: Tensor
+
+
+@dataclass(frozen=True)
+class Network:
+    """The modules that are fitted together."""
+
+    inputs: Inputs
+    autoencoder: Autoencoder
+    loss: Loss | Heads
 
 
 Curve = list[dict[str, float]]
@@ -85,21 +115,27 @@ class Fit(pl.LightningModule):
 
     After the fit `curve` holds one entry an epoch: `epoch`, `train_loss` and `val_loss` (the
     loss's own values, comparable within one loss only) and `val_gauss_bits`, the validation rows'
-    code length under a Gauss residual model for each column (bits per feature, original units,
-    without bins; SCIENCE: log2(RMSE) + log2(2 pi e) / 2), which compares across losses.
+    code length under a Gauss residual model for each column that is a number (bits per feature,
+    original units, without bins: log2(RMSE) + log2(2 pi e) / 2), which compares across losses;
+    a table of levels alone has their cross-entropy there.
     """
 
-    def __init__(self, autoencoder: Autoencoder, loss: Loss, rows: Rows, plan: Schedule) -> None:
+    def __init__(self, network: Network, rows: Rows, plan: Schedule, regular: Regular) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.autoencoder = autoencoder
-        self.loss = loss
+        self.inputs = network.inputs
+        self.autoencoder = network.autoencoder
+        self.loss = network.loss
         self.rows = rows
         self.plan = plan
+        self.regular = regular
         self.curve: Curve = []
         self._step = 0
-        self._steps = plan.epochs * -(-len(rows.train_NF) // plan.batch_size)
+        self._steps = plan.epochs * -(-rows.train.count // plan.batch_size)
         self._train_sum = torch.zeros(())
+        self._plain = not (regular.sparsity or network.autoencoder.architecture.variational)
+        if regular.corruption == "mask":
+            self.inputs.watch = True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the autoencoder's weights and the loss's own parameters."""
@@ -108,10 +144,10 @@ class Fit(pl.LightningModule):
         )
 
     def train_dataloader(self) -> Epochs:
-        """The training rows, moved to the device once."""
-        rows_NF = self.rows.train_NF.to(self.device)
-        plan = self.plan
-        return Epochs(rows_NF, plan.batch_size, plan.seed, self.global_rank, self._world())
+        """The training rows; those held in memory are moved to the device once."""
+        plan, device = self.plan, self.device
+        feed = self.rows.train.on(device)
+        return Epochs(feed, plan.batch_size, plan.seed, self.global_rank, self._world())
 
     def val_dataloader(self) -> Slices:
         """This process's share of the validation rows: no row is in two shares."""
@@ -126,13 +162,44 @@ class Fit(pl.LightningModule):
         optimizer: Any = self.optimizers()
         for batch in batches:
             optimizer.param_groups[0]["lr"] = self._learning_rate()
-            raw_BF = self.autoencoder(batch.rows_BF)
-            value = self.loss(raw_BF, batch.rows_BF).sum() * batch.weight
+            value_B = self._value(batch.rows_BF)
+            if batch.count_B is not None:
+                value_B = value_B * batch.count_B
+            value = value_B.sum() * batch.weight
             optimizer.zero_grad()
             self.manual_backward(value)
             optimizer.step()
             self._train_sum += value.detach()
             self._step += 1
+
+    def _value(self, rows_BF: Tensor) -> Tensor:
+        """What is minimised, of each row, (B,)."""
+        code_BC = self.autoencoder.code(self.inputs(self._corrupted(rows_BF)))
+        if self._plain:
+            value_B: Tensor = self.loss(self.autoencoder.decode(code_BC), rows_BF)
+            return value_B
+        z_BL, extra_B = code_BC, code_BC.new_zeros(len(code_BC))
+        if self.autoencoder.architecture.variational:
+            latent_dim = self.autoencoder.architecture.latent_dim
+            noise_BL = torch.randn(len(code_BC), latent_dim, device=code_BC.device)
+            z_BL, nats_B = drawn(code_BC, noise_BL)
+            extra_B = nats_B / rows_BF.shape[1]
+        if self.regular.sparsity:
+            extra_B = extra_B + self.regular.sparsity * z_BL.abs().mean(dim=1)
+        own_B: Tensor = self.loss(self.autoencoder.decode(z_BL), rows_BF)
+        return self.loss.nats * own_B + extra_B
+
+    def _corrupted(self, rows_BF: Tensor) -> Tensor:
+        kind, amount = self.regular.corruption, self.regular.amount
+        if kind == "mask":
+            hidden_BF = torch.rand(rows_BF.shape, device=rows_BF.device) < amount
+            return rows_BF.masked_fill(hidden_BF, math.nan)
+        if kind == "gauss":
+            noisy_BF = rows_BF.clone()
+            noise_BF = torch.randn(len(rows_BF), len(self.rows.at_F), device=rows_BF.device)
+            noisy_BF[:, self.rows.at_F] += amount * noise_BF
+            return noisy_BF
+        return rows_BF
 
     def on_train_epoch_start(self) -> None:
         """Forgets the last epoch's sum."""
@@ -140,16 +207,24 @@ class Fit(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the last epoch's sums."""
-        features = len(self.rows.unit_F)
+        numbers = max(1, len(self.rows.unit_F))
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._square_sum_F = torch.zeros(features, dtype=torch.float64, device=self.device)
+        self._square_sum_F = torch.zeros(numbers, dtype=torch.float64, device=self.device)
+        self._seen_sum_F = torch.zeros(numbers, dtype=torch.float64, device=self.device)
 
     def validation_step(self, rows_BF: Tensor, _: int) -> None:
         """Adds up the loss and each feature's squared errors."""
-        raw_BF = self.autoencoder(rows_BF)
-        residual_BF = self.loss.reconstruct(raw_BF) - rows_BF
-        self._loss_sum += self.loss(raw_BF, rows_BF).double().sum()
-        self._square_sum_F += residual_BF.double().square().sum(dim=0)
+        raw_BW = self.autoencoder(self.inputs(rows_BF))
+        loss_sum = self.loss(raw_BW, rows_BF).double().sum()
+        self._loss_sum += loss_sum
+        if not len(self.rows.at_F):
+            self._square_sum_F += loss_sum
+            self._seen_sum_F += len(rows_BF)
+            return
+        target_BF = rows_BF[:, self.rows.at_F]
+        residual_BF = self.loss.reconstruct(raw_BW)[:, self.rows.at_W] - target_BF
+        self._square_sum_F += residual_BF.double().square().nansum(dim=0)
+        self._seen_sum_F += (~target_BF.isnan()).sum(dim=0)
 
     def on_validation_epoch_end(self) -> None:
         """Adds the epoch to the curve.
@@ -157,12 +232,11 @@ class Fit(pl.LightningModule):
         Raises:
             TrainingError: the loss is no longer finite.
         """
-        steps = -(-len(self.rows.train_NF) // self.plan.batch_size)
+        steps = -(-self.rows.train.count // self.plan.batch_size)
         train_loss = float(self._all_sum(self._train_sum)) / self._world() / steps
         count = len(self.rows.val_NF)
         val_loss = float(self._all_sum(self._loss_sum)) / count
-        rms_F = (self._all_sum(self._square_sum_F) / count).sqrt().cpu() * self.rows.unit_F
-        bits_F = rms_F.clamp(min=self.rows.floor_F).log2() + math.log2(2 * math.pi * math.e) / 2
+        bits = self._bits()
         epoch = len(self.curve) + 1
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             raise TrainingError(
@@ -174,9 +248,18 @@ class Fit(pl.LightningModule):
                 "epoch": epoch,
                 "train_loss": train_loss,
                 "val_loss": val_loss,
-                "val_gauss_bits": float(bits_F.mean()),
+                "val_gauss_bits": bits,
             }
         )
+
+    def _bits(self) -> float:
+        seen_F = self._all_sum(self._seen_sum_F)
+        mean_F = (self._all_sum(self._square_sum_F) / seen_F.clamp(min=1)).cpu()
+        if not len(self.rows.at_F):
+            return float(mean_F) / math.log(2)
+        rms_F = mean_F.sqrt() * self.rows.unit_F
+        bits_F = rms_F.clamp(min=self.rows.floor_F).log2() + math.log2(2 * math.pi * math.e) / 2
+        return float(bits_F[seen_F.cpu() > 0].mean())
 
     def _learning_rate(self) -> float:
         done = self._step / self._steps
@@ -191,9 +274,9 @@ class Fit(pl.LightningModule):
 
 
 def fit(
-    autoencoder: Autoencoder, loss: Loss, rows: Rows, plan: Schedule, options: TrainerOptions
+    network: Network, rows: Rows, plan: Schedule, regular: Regular, options: TrainerOptions
 ) -> Curve:
-    """Trains `autoencoder` and the loss's own parameters in place, and returns the curve.
+    """Trains the network and the loss's own parameters in place, and returns the curve.
 
     On return both are on the CPU in evaluation mode, in float32 whatever `precision` was.
 
@@ -201,7 +284,7 @@ def fit(
         TrainingError: the loss became non-finite.
         ConfigError: Lightning refuses the options.
     """
-    module = Fit(autoencoder, loss, rows, plan)
+    module = Fit(network, rows, plan, regular)
     with _quiet():
         try:
             trainer = pl.Trainer(

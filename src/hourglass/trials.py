@@ -2,7 +2,7 @@
 
 Search runs it for trials, train for finalists. It reads the pipeline's files, writes only the
 bundle it was asked to save, and knows neither Optuna nor MLflow.
-Shapes: N rows, F features, L latent dimensions.
+Shapes: N rows, F features, W numbers of a reconstruction (see `hourglass.wide`), L latent values.
 """
 
 import math
@@ -11,22 +11,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hourglass import codelength, metrics, scaling
-from hourglass.bundle import Bundle, Recipe, context_of, modules
+from hourglass import codelength, metrics, scaling, wide
+from hourglass.batches import Feed
+from hourglass.bundle import Bundle, Recipe, Seen, context_of, modules
 from hourglass.config import Model
 from hourglass.errors import LossError, TrainingError
+from hourglass.inputs import Inputs
 from hourglass.losses import Context
 from hourglass.models import Architecture
+from hourglass.moments import evenly, moments
 from hourglass.paths import Paths, existing, read_json
 from hourglass.scaling import Scaler
-from hourglass.schema import Schema
+from hourglass.schema import Kind, Schema, searched_kind
 from hourglass.splitting import resplit
-from hourglass.training import Curve, Rows, Schedule, TrainerOptions, fit, is_rank_zero
+from hourglass.training import (
+    Curve,
+    Network,
+    Regular,
+    Rows,
+    Schedule,
+    TrainerOptions,
+    fit,
+    is_rank_zero,
+)
 
 Array = NDArray[np.float64]
 
@@ -34,6 +47,9 @@ Array = NDArray[np.float64]
 # share of 14 % at a time. All values are scored, so that few rows suffice for the ruler.
 HIDING_PASSES = 7
 PCA_ROWS = 10_000  # enough to estimate a residual scale
+# Validation values that a fit is judged by; of more, evenly spaced rows: a code length over two
+# million values is known to a thousandth of a bit.
+JUDGED_VALUES = 1 << 21
 
 
 # What a loss and its hyperparameters can be blamed for; torch lacks some operations in some
@@ -47,12 +63,16 @@ class Spec:
 
     Attributes:
         root: Folder of params.yaml.
-        loss: Name of the loss.
+        name: Of the candidate, for people and files.
+        loss: Name of the loss of the searched columns.
         scaler: Name of the scaler.
         hyper: Learning rate and the loss's own hyperparameters.
-        model: The architecture, as params.yaml gives it.
+        heads: Kind -> name of the loss of the columns of this kind, for the other kinds.
+        model: The architecture, as params.yaml gives it or the search proposes it.
         epochs: Passes over the training rows.
         batch_size: Rows of a global batch.
+        max_rows: Training rows at most; of more, evenly spaced ones. None: all.
+        memory_mb: Training rows up to this size are held in memory.
         seed: Of initial weights and order of rows.
         resplit: Whether the seed also redraws training and validation rows.
         trainer: Options for Lightning.
@@ -60,13 +80,17 @@ class Spec:
     """
 
     root: Path
+    name: str
     loss: str
     scaler: str
     hyper: Mapping[str, float]
+    heads: Mapping[str, str]
     model: Model
     epochs: int
     batch_size: int
     seed: int
+    max_rows: int | None = None
+    memory_mb: int = 1024
     resplit: bool = False
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
@@ -79,6 +103,8 @@ class Result:
     Attributes:
         metrics: `bits_per_feature` and `bits_per_feature_masked` (code lengths, cross-fitted on
             validation rows) and `metrics.measure` on validation rows, original units.
+            `imputation_nrmse` and `imputation_nrmse_mean`: nrmse of hidden values, filled in by
+            the model and by the column's mean.
         curve: One entry an epoch, see `training.Fit`.
         seconds: Wall time of the fit with its judgement.
         failure: Why it failed; empty if it did not.
@@ -97,11 +123,14 @@ class Data:
     Attributes:
         schema: The columns.
         scaler: Fitted on the training rows.
-        train_NF: Training rows, scaled, float32.
+        train_NF: Training rows, scaled, float32; may be a memory map.
         val_scaled_NF: Validation rows, scaled, float32.
-        val_NF: Validation rows in original units.
-        mean_F: Mean of each column over training rows, original units.
-        spread_F: Standard deviation of each column over training rows, original units.
+        val_NF: Validation rows in original units, float64.
+        mean_F: Mean of each column over training rows, original units; of levels, of their codes.
+        mean_W: Mean of each number of the wide form over training rows, original units.
+        spread_W: Standard deviation of the same.
+        count_train_N: How much each training row counts, 1 on average; None: all the same.
+        count_val_N: The same of validation rows.
     """
 
     schema: Schema
@@ -110,7 +139,10 @@ class Data:
     val_scaled_NF: NDArray[np.float32]
     val_NF: Array
     mean_F: Array
-    spread_F: Array
+    mean_W: Array
+    spread_W: Array
+    count_train_N: Array | None = None
+    count_val_N: Array | None = None
 
 
 @contextmanager
@@ -138,7 +170,8 @@ def run(spec: Spec) -> Result:
     """
     start = time.perf_counter()
     try:
-        data = load(Paths(spec.root), spec.scaler, spec.seed if spec.resplit else None)
+        resplit_seed = spec.seed if spec.resplit else None
+        data = load(Paths(spec.root), spec.scaler, resplit_seed, spec.max_rows)
         bundle, curve = _fitted(spec, data)
         values = judge(bundle, data)
         if spec.save_to is not None and is_rank_zero():
@@ -148,12 +181,12 @@ def run(spec: Spec) -> Result:
         return Result({}, [], time.perf_counter() - start, " ".join(str(error).split()))
     except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"{spec.loss}: the device has no memory left. Nothing finished is lost: run the same "
+            f"{spec.name}: the device has no memory left. Nothing finished is lost: run the same "
             "command again; fewer `workers` in params.yaml need less memory"
         ) from error
 
 
-def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
+def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | None = None) -> Data:
     """Reads training and validation rows with their scaler.
 
     Args:
@@ -161,24 +194,55 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None) -> Data:
         scaler: Name of the scaler.
         resplit_seed: Redraws which rows train and which validate; the scaler is then fitted on
             the redrawn training rows. None: the split and scaler of the earlier stages.
+        max_rows: Training rows at most; of more, evenly spaced ones.
     """
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
-    val_NF = np.load(existing(paths.values("val"), "preprocess"))
+    rows_NF = {s: _mapped(paths.values(s), "preprocess") for s in ("train", "val")}
+    counts = {s: _counts(paths, s) for s in rows_NF}
     if resplit_seed is None:
         fitted = Scaler.from_json(read_json(paths.scaler(scaler), "normalize"))
-        train_NF, scaled_NF = (
-            np.load(existing(paths.scaled(scaler, split), "normalize"))
-            for split in ("train", "val")
+        scaled = {s: _mapped(paths.scaled(scaler, s), "normalize") for s in rows_NF}
+        train_NF = scaled["train"]
+        at_train = evenly(len(train_NF), max_rows or len(train_NF))
+        at_val = evenly(len(rows_NF["val"]), JUDGED_VALUES // rows_NF["val"].shape[1])
+        return _data(
+            schema,
+            fitted,
+            train_NF if isinstance(at_train, slice) else train_NF[at_train],
+            np.array(scaled["val"][at_val]),
+            np.array(rows_NF["val"][at_val], dtype=np.float64),
+            (_taken(counts["train"], at_train), _taken(counts["val"], at_val)),
         )
-        return _data(schema, fitted, train_NF, scaled_NF, val_NF)
-    train_NF = np.load(existing(paths.values("train"), "preprocess"))
-    both_NF = np.concatenate([train_NF, val_NF])
-    train_index, val_index = resplit(len(train_NF), len(val_NF), resplit_seed)
+    both_NF = np.concatenate([np.array(r, dtype=np.float64) for r in rows_NF.values()])
+    train_index, val_index = resplit(len(rows_NF["train"]), len(rows_NF["val"]), resplit_seed)
     train_NF, val_NF = both_NF[train_index], both_NF[val_index]
-    fitted = scaling.fit(scaler, train_NF, schema.columns)
-    train_scaled_NF = fitted.transform(train_NF).astype(np.float32)
-    val_scaled_NF = fitted.transform(val_NF).astype(np.float32)
-    return _data(schema, fitted, train_scaled_NF, val_scaled_NF, val_NF)
+    fitted = scaling.fit(scaler, train_NF, schema)
+    count_N = None
+    if counts["train"] is not None and counts["val"] is not None:
+        count_N = np.concatenate([counts["train"], counts["val"]])
+    return _data(
+        schema,
+        fitted,
+        fitted.transform(train_NF).astype(np.float32),
+        fitted.transform(val_NF).astype(np.float32),
+        val_NF,
+        (_taken(count_N, train_index), _taken(count_N, val_index)),
+    )
+
+
+def _mapped(path: Path, stage: str) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(existing(path, stage), mmap_mode="r")
+    return array
+
+
+def _counts(paths: Paths, split: str) -> Array | None:
+    file = paths.beside(split, "weights")
+    return np.load(file) if file.exists() else None
+
+
+def _taken(count_N: Array | None, at: NDArray[np.int64] | slice) -> Array | None:
+    """Weights of the chosen rows, 1 on average."""
+    return None if count_N is None else count_N[at] / count_N[at].mean()
 
 
 def _data(
@@ -187,76 +251,135 @@ def _data(
     train_NF: NDArray[np.float32],
     val_scaled_NF: NDArray[np.float32],
     val_NF: Array,
+    counts: tuple[Array | None, Array | None],
 ) -> Data:
-    mean_F = scaler.inverse(train_NF.mean(axis=0, dtype=np.float64))
-    spread_F = train_NF.std(axis=0, dtype=np.float64) * scaler.scale_F
-    return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, spread_F)
+    seen = moments(train_NF)
+    mean_F = scaler.inverse(seen.mean_F)
+    sd_F = scaler.scale_F * seen.sd_F
+    wide_2W = wide_figures(schema, mean_F, sd_F, train_NF)
+    return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, *wide_2W, *counts)
+
+
+def wide_figures(
+    schema: Schema, mean_F: Array, sd_F: Array, train_NF: NDArray[Any]
+) -> tuple[Array, Array]:
+    """Mean and standard deviation of each number of the wide form, (W,) each.
+
+    Args:
+        schema: The columns.
+        mean_F: Mean of each column.
+        sd_F: Standard deviation of each column.
+        train_NF: Training rows, whose levels are counted.
+    """
+    means, sds = [], []
+    for f, column in enumerate(schema.columns):
+        mean, sd = mean_F[f : f + 1], sd_F[f : f + 1]
+        if column.kind is Kind.CATEGORICAL:
+            codes_N = np.array(train_NF[:, f], dtype=np.float64)
+            codes_N = codes_N[codes_N < column.width].astype(np.int64)
+            mean = np.bincount(codes_N, minlength=column.width) / max(1, len(codes_N))
+            sd = np.sqrt(mean * (1 - mean))
+        means.append(mean)
+        sds.append(sd)
+    return np.concatenate(means), np.concatenate(sds)
 
 
 @_one_thread()
 def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
-    """What a loss may know of the training rows under this scaler, before the first trial."""
-    data = load(paths, scaler, None)
-    scaled_NF = torch.from_numpy(data.train_NF)
-    scale = residual_scale(scaled_NF, latent_dim)
-    return context_of(data.schema, data.scaler, scale, span(scaled_NF))
+    """What the searched loss may know of the training rows under this scaler."""
+    data = load(paths, scaler, None, PCA_ROWS)
+    kind = searched_kind(data.schema.columns)
+    return context_of(data.schema, data.scaler, _seen(data, latent_dim), kind)
+
+
+def _seen(data: Data, latent_dim: int) -> Seen:
+    """What the losses may know of the scaled training rows, kind by kind."""
+    some_NF = np.array(data.train_NF[evenly(len(data.train_NF), PCA_ROWS)], dtype=np.float64)
+    fill_F = (data.mean_F - data.scaler.offset_F) / data.scaler.scale_F
+    shown_NE = wide.expand(np.where(np.isnan(some_NF), fill_F, some_NF), data.schema.columns)
+    left_NE = pca_residuals(torch.from_numpy(shown_NE), latent_dim)
+    at_F, at_W = wide.single(data.schema.columns)
+    scales, spans = {}, {}
+    for kind in dict.fromkeys(data.schema.columns[f].kind for f in at_F):
+        own = [i for i, f in enumerate(at_F) if data.schema.columns[f].kind is kind]
+        scales[kind.value] = typical(left_NE[:, at_W[own]])
+        values = some_NF[:, at_F[own]]
+        spans[kind.value] = float(np.nanmax(values) - np.nanmin(values))
+    return Seen(scales, spans, data.mean_F)
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
-    scaled_NF = torch.from_numpy(data.train_NF)
-    recipe = _recipe(spec, data.schema, scaled_NF)
+    seen = _seen(data, spec.model.latent_dim)
+    recipe = _recipe(spec, data.schema, seen)
     columns = data.schema.columns
+    at_F, at_W = wide.single(columns)
+    steps = [columns[f].resolution or 1e-12 for f in at_F]
     rows = Rows(
-        train_NF=scaled_NF,
+        train=_feed(spec, data),
         val_NF=torch.from_numpy(data.val_scaled_NF),
-        unit_F=torch.from_numpy(data.scaler.scale_F),
-        floor_F=torch.tensor([c.resolution or 1e-12 for c in columns], dtype=torch.float64),
+        at_F=torch.from_numpy(at_F),
+        at_W=torch.from_numpy(at_W),
+        unit_F=torch.from_numpy(data.scaler.scale_F[at_F]),
+        floor_F=torch.tensor(steps, dtype=torch.float64),
     )
     plan = Schedule(spec.epochs, spec.batch_size, spec.hyper["learning_rate"], spec.seed)
+    model = spec.model
+    regular = Regular(model.corruption, model.corruption_amount, model.sparsity)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        autoencoder, loss = modules(recipe, data.schema, data.scaler)
-        curve = fit(autoencoder, loss, rows, plan, spec.trainer)
-    return Bundle(recipe, data.schema, data.scaler, autoencoder, loss), curve
+        inputs, autoencoder, loss = modules(recipe, data.schema, data.scaler, data.mean_F)
+        fill_F = (data.mean_F - data.scaler.offset_F) / data.scaler.scale_F
+        inputs.fill_F.copy_(torch.from_numpy(fill_F))
+        curve = fit(Network(inputs, autoencoder, loss), rows, plan, regular, spec.trainer)
+    return Bundle(recipe, data.schema, data.scaler, inputs, autoencoder, loss), curve
 
 
-def _recipe(spec: Spec, schema: Schema, scaled_NF: torch.Tensor) -> Recipe:
+def _feed(spec: Spec, data: Data) -> Feed:
+    """Training rows in memory where they are few enough, else on disk."""
+    counts = data.count_train_N
+    count_N = None if counts is None else torch.from_numpy(counts.astype(np.float32))
+    if data.train_NF.nbytes <= spec.memory_mb << 20:
+        return Feed(torch.from_numpy(np.array(data.train_NF)), count_N)
+    return Feed(data.train_NF, count_N)
+
+
+def _recipe(spec: Spec, schema: Schema, seen: Seen) -> Recipe:
     architecture = Architecture(
-        features=len(schema.columns),
+        inputs=Inputs(schema).width,
+        outputs=wide.width(schema.columns),
         latent_dim=spec.model.latent_dim,
         hidden=spec.model.hidden,
         activation=spec.model.activation,
-        grid=schema.grid,
+        shape=schema.shape,
+        variational=spec.model.variational,
     )
     return Recipe(
         loss=spec.loss,
         hyper=spec.hyper,
+        heads=spec.heads,
         kind=spec.model.kind,
         architecture=architecture,
         seed=spec.seed,
         resplit=spec.resplit,
-        residual_scale=residual_scale(scaled_NF, spec.model.latent_dim),
-        span=span(scaled_NF),
+        residual_scale=seen.residual_scale,
+        span=seen.span,
     )
 
 
-def span(scaled_NF: torch.Tensor) -> float:
-    """Largest minus smallest scaled value."""
-    return float(scaled_NF.max() - scaled_NF.min())
-
-
-def residual_scale(rows_NF: torch.Tensor, latent_dim: int) -> float:
-    """Typical residual of a PCA with `latent_dim` components: 1.4826 x median |residual|.
-
-    1.4826 makes the median absolute deviation a standard deviation under Gauss noise. Where more
-    than half of the residuals vanish the root mean square stands in. Of many rows it takes evenly
-    spaced ones: a sorted table's first rows are not like the rest.
-    """
-    some_NF = rows_NF[:: -(-len(rows_NF) // PCA_ROWS)].double()
-    centred_NF = some_NF - some_NF.mean(dim=0)
+def pca_residuals(rows_NF: torch.Tensor, latent_dim: int) -> torch.Tensor:
+    """What a PCA with `latent_dim` components leaves of some rows, (N, F)."""
+    centred_NF = rows_NF - rows_NF.mean(dim=0)
     _, _, directions = torch.linalg.svd(centred_NF, full_matrices=False)
     basis_LF = directions[:latent_dim]
-    residual_NF = centred_NF - centred_NF @ basis_LF.T @ basis_LF
+    residual_NF: torch.Tensor = centred_NF - centred_NF @ basis_LF.T @ basis_LF
+    return residual_NF
+
+
+def typical(residual_NF: torch.Tensor) -> float:
+    """1.4826 x median |residual|, which under Gauss noise is its standard deviation.
+
+    Where more than half of the residuals vanish the root mean square stands in.
+    """
     scale = 1.4826 * float(residual_NF.abs().median())
     rms = math.sqrt(float(residual_NF.square().mean()))
     return max(scale if scale > 1e-3 * rms else rms, 1e-6)
@@ -269,15 +392,22 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
         TrainingError: a reconstruction, or what a ruler says of it, is not finite.
     """
     val_NF, columns = data.val_NF, data.schema.columns
-    reconstruction_NF = bundle.reconstruct(val_NF)
-    if not np.isfinite(reconstruction_NF).all():
+    wide_NW = wide.expand(val_NF, columns)
+    reconstruction_NW, extra_N = bundle.written(val_NF)
+    if not np.isfinite(reconstruction_NW).all():
         raise TrainingError("a reconstruction of validation rows is not finite")
-    bits_NF = codelength.cross_fitted_bits(val_NF, reconstruction_NF, columns)
-    masked_NF = codelength.cross_fitted_bits(val_NF, blind(bundle, data), columns)
+    bits_NF = codelength.cross_fitted_bits(val_NF, reconstruction_NW, columns)
+    blind_NW = blind(bundle, data)
+    masked_NF = codelength.cross_fitted_bits(val_NF, blind_NW, columns)
+    seen_NF, count_N = ~np.isnan(val_NF), data.count_val_N
+    scale_W = metrics.scales(data.spread_W, columns)
+    guess_NW = np.broadcast_to(data.mean_W, wide_NW.shape)
     values = {
-        "bits_per_feature": float(bits_NF.mean()),
-        "bits_per_feature_masked": float(masked_NF.mean()),
-        **metrics.measure(val_NF, reconstruction_NF, metrics.scales(data.spread_F, columns)),
+        "bits_per_feature": metrics.bits_per_feature(bits_NF, seen_NF, extra_N, count_N),
+        "bits_per_feature_masked": metrics.bits_per_feature(masked_NF, seen_NF, extra_N, count_N),
+        **metrics.measure(wide_NW, reconstruction_NW, scale_W),
+        "imputation_nrmse": metrics.measure(wide_NW, blind_NW, scale_W)["nrmse"],
+        "imputation_nrmse_mean": metrics.measure(wide_NW, guess_NW, scale_W)["nrmse"],
     }
     for name, value in values.items():
         if not math.isfinite(value):
@@ -286,18 +416,17 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
 
 
 def blind(bundle: Bundle, data: Data) -> Array:
-    """Reconstructs each validation value from its row with that value hidden, shape (N, F).
-
-    A hidden value is replaced by its column's mean over the training rows.
-    """
-    val_NF, mean_F = data.val_NF, data.mean_F
+    """Reconstructs each validation value from its row with that value hidden, shape (N, W)."""
+    val_NF = data.val_NF
+    widths = [c.width for c in data.schema.columns]
     pass_NF = np.random.default_rng(0).integers(HIDING_PASSES, size=val_NF.shape)
-    blind_NF = np.empty_like(val_NF)
+    blind_NW = np.empty((len(val_NF), sum(widths)))
     for number in range(HIDING_PASSES):
         hidden_NF = pass_NF == number
-        answer_NF = bundle.reconstruct(np.where(hidden_NF, mean_F, val_NF))
-        blind_NF[hidden_NF] = answer_NF[hidden_NF]
-    return blind_NF
+        answer_NW = bundle.reconstruct(np.where(hidden_NF, np.nan, val_NF))
+        hidden_NW = hidden_NF.repeat(widths, axis=1)
+        blind_NW[hidden_NW] = answer_NW[hidden_NW]
+    return blind_NW
 
 
 def objective_unit(name: str) -> str:

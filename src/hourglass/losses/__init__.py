@@ -1,7 +1,8 @@
 """The reconstruction losses: each module is one loss under one contract.
 
-Shapes: B rows of a batch, F features. A loss takes the decoder's raw output and gives one value
-per row; the mean over rows is taken in one place, by the training step. A module defines
+Shapes: B rows of a batch, F features, W raw outputs (F, but for a loss over levels one a level).
+A loss takes the decoder's raw output and gives one value per row, the mean over the features that
+were observed; the mean over rows is taken in one place, by the training step. A module defines
 `LOSS = TheClass`; the class is built as `TheClass(context, **own_hyperparameters)`, where its own
 hyperparameters are the keys of `space` other than "learning_rate". A learned quantity of a loss
 (a scale, a degree of freedom) is an ordinary parameter of the module: give it to the optimiser.
@@ -10,11 +11,12 @@ hyperparameters are the keys of `space` other than "learning_rate". A learned qu
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from hourglass.catalog import Catalog, nearest
@@ -30,6 +32,8 @@ class Domain(StrEnum):
 
     REAL = "real"
     UNIT = "unit"
+    COUNT = "count"
+    LEVELS = "levels"
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,22 @@ class Context:
         residual_scale: Typical size of a residual in scaled units (robust standard deviation of
             the residuals of a PCA of the same bottleneck).
         span: Largest minus smallest scaled value.
+        gaps: Whether targets may be NaN: not observed.
+        offset_F: What was subtracted when scaling, original units.
+        unit_F: Original units that one scaled unit is worth.
+        mean_F: Mean of each feature over the training rows, original units.
+        levels: Of categorical features: how many levels each has.
     """
 
     features: int
-    resolution_F: Tensor  # shape suffix
+    resolution_F: Tensor
     residual_scale: float
     span: float
+    gaps: bool = False
+    offset_F: Tensor = field(default_factory=lambda: torch.zeros(1))
+    unit_F: Tensor = field(default_factory=lambda: torch.ones(1))
+    mean_F: Tensor = field(default_factory=lambda: torch.ones(1))
+    levels: tuple[int, ...] = ()
 
     @property
     def scale(self) -> float:
@@ -92,27 +106,51 @@ class Loss(nn.Module, ABC):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        # A target that is defined for any loss stands in for a missing one.
+        self._anywhere = 0.0
 
     @classmethod
     def limits(cls, context: Context) -> dict[str, float]:  # noqa: ARG003  # Huber needs it
         """Largest value of each hyperparameter that these data admit, where there is a limit."""
         return {}
 
-    @abstractmethod
-    def reconstruct(self, raw_BF: Tensor) -> Tensor:
-        """The reconstruction that the raw decoder output stands for, in scaled units, (B, F)."""
+    @property
+    def nats(self) -> float:
+        """Factor that makes its values nats of code length, where noise is of the residual scale.
+
+        It weighs the loss against others that share a network; alone it changes nothing.
+        """
+        return 1.0
 
     @abstractmethod
-    def elementwise(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
+    def reconstruct(self, raw_BW: Tensor) -> Tensor:
+        """What the raw decoder output stands for, in scaled units, (B, W); levels: probabilities."""
+
+    @abstractmethod
+    def elementwise(self, raw_BW: Tensor, target_BF: Tensor) -> Tensor:
         """The loss of each value, (B, F); smallest where `reconstruct` gives the target."""
 
-    def forward(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
-        """One value per row: the mean over its features, (B,).
+    def summed(self, raw_BW: Tensor, target_BF: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each row the sum over its observed features, and their number, each (B,).
 
         It is computed in the precision of the targets, so that a network that runs in half
         precision is still judged in full.
         """
-        return self.elementwise(raw_BF.to(target_BF.dtype), target_BF).mean(dim=1)
+        seen_BF = self.seen(target_BF)
+        filled_BF = torch.where(seen_BF, target_BF, self._anywhere)
+        value_BF = self.elementwise(raw_BW.to(target_BF.dtype), filled_BF)
+        return torch.where(seen_BF, value_BF, 0.0).sum(dim=1), seen_BF.sum(dim=1)
+
+    def seen(self, target_BF: Tensor) -> Tensor:
+        """Which targets were observed, (B, F)."""
+        return ~target_BF.isnan()
+
+    def forward(self, raw_BW: Tensor, target_BF: Tensor) -> Tensor:
+        """One value per row: the mean over its observed features, (B,)."""
+        if not self.context.gaps:
+            return self.elementwise(raw_BW.to(target_BF.dtype), target_BF).mean(dim=1)
+        sum_B, count_B = self.summed(raw_BW, target_BF)
+        return sum_B / count_B.clamp(min=1)
 
 
 LOSSES: Catalog[type[Loss]] = Catalog("hourglass.losses", "loss", "LOSS")
@@ -142,6 +180,16 @@ def build(name: str, context: Context, hyper: Mapping[str, float]) -> Loss:
         raise ConfigError(f"loss {name!r} needs a value of {', '.join(missing)}")
     factory = cast(Any, loss)  # each loss names its own keyword arguments
     return cast(Loss, factory(context, **{key: float(hyper[key]) for key in own}))
+
+
+def build_default(name: str, context: Context) -> Loss:
+    """Builds a loss with its hyperparameters at their defaults.
+
+    Raises:
+        UnknownNameError: no such loss.
+    """
+    own = LOSSES.load(name).space
+    return build(name, context, {key: range_.default for key, range_ in own.items()})
 
 
 def space(

@@ -43,6 +43,11 @@ class Huber(Loss):
         """Delta stays well below the data's span: other rows may span less of their scale."""
         return {"delta": 0.8 * context.span / context.scale}
 
+    @property
+    def nats(self) -> float:
+        """Its quadratic core is r^2 / 2."""
+        return 1 / self.context.scale**2
+
     def reconstruct(self, raw_BF: Tensor) -> Tensor:
         """The raw output itself."""
         return raw_BF

@@ -27,6 +27,11 @@ class LogCosh(Loss):
         super().__init__(context)
         self.width = scale * context.scale
 
+    @property
+    def nats(self) -> float:
+        """Its quadratic core is r^2 / 2."""
+        return 1 / self.context.scale**2
+
     def reconstruct(self, raw_BF: Tensor) -> Tensor:
         """The raw output itself."""
         return raw_BF

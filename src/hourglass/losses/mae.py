@@ -14,6 +14,11 @@ class MeanAbsoluteError(Loss):
     rank = 2
     assumes = "Laplace noise, the same in all features"
 
+    @property
+    def nats(self) -> float:
+        """Laplace noise: |r| / b."""
+        return 1 / self.context.scale
+
     def reconstruct(self, raw_BF: Tensor) -> Tensor:
         """The raw output itself."""
         return raw_BF

@@ -14,6 +14,11 @@ class MeanSquaredError(Loss):
     rank = 0
     assumes = "Gaussian noise, the same in all features"
 
+    @property
+    def nats(self) -> float:
+        """Gaussian noise: r^2 / (2 s^2)."""
+        return 1 / (2 * self.context.scale**2)
+
     def reconstruct(self, raw_BF: Tensor) -> Tensor:
         """The raw output itself."""
         return raw_BF

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from hourglass.catalog import Catalog, nearest
@@ -20,6 +21,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
 }
+
+LARGEST_LOG_VARIANCE = 10.0  # of a variational bottleneck, either way: exp stays finite in float32
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,34 @@ class Autoencoder(nn.Module, ABC):
     def forward(self, x_BE: Tensor) -> Tensor:
         """The raw output for each input row, (B, W)."""
         return self.decode(self.encode(x_BE))
+
+
+def drawn(code_BC: Tensor, noise_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """A draw from a variational bottleneck and its KL divergence from a standard normal in nats.
+
+    Args:
+        code_BC: Means and log variances, (B, 2 L).
+        noise_BL: Standard normal.
+
+    Returns:
+        (B, L) and (B,). Kingma & Welling 2014, appendix B.
+    """
+    mean_BL, log_variance_BL = code_BC.chunk(2, dim=1)
+    log_variance_BL = log_variance_BL.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
+    variance_BL = log_variance_BL.exp()
+    nats_B = 0.5 * (mean_BL.square() + variance_BL - log_variance_BL - 1).sum(dim=1)
+    return mean_BL + variance_BL.sqrt() * noise_BL, nats_B
+
+
+def own_noise(code_BC: Tensor) -> Tensor:
+    """Noise for a draw that depends on each row's code alone, as good as standard normal, (B, L).
+
+    It comes from digits of the code that say nothing of the row.
+    """
+    mean_BL = code_BC.chunk(2, dim=1)[0].double()
+    digits_BL = (mean_BL * 7919.0).frac().abs().clamp(1e-6, 1 - 1e-6)
+    noise_BL: Tensor = torch.special.ndtri(digits_BL)
+    return noise_BL.to(code_BC.dtype)
 
 
 MODELS: Catalog[type[Autoencoder]] = Catalog("hourglass.models", "model", "MODEL")

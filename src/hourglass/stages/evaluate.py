@@ -10,12 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import evaluation, figures, metrics, report, scaling, trials
+from hourglass import (
+    candidates,
+    evaluation,
+    figures,
+    metrics,
+    moments,
+    report,
+    scaling,
+    trials,
+    wide,
+)
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
-from hourglass.evaluation import Bundles, Scores
-from hourglass.losses import LOSSES
+from hourglass.evaluation import Bundles, Scores, Test
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import code_version, digest, digest_files, revision_tags
 from hourglass.report import Page, Picture
@@ -54,6 +63,7 @@ class Findings:
 
     Attributes:
         schema: The columns.
+        test: The rows that were scored.
         decision: The verdict on validation rows.
         bundles: The trained models.
         scores: Of each loss on test rows.
@@ -65,6 +75,7 @@ class Findings:
     """
 
     schema: Schema
+    test: Test
     decision: Verdict
     bundles: Bundles
     scores: Mapping[str, Scores]
@@ -81,10 +92,9 @@ def run(params: Params, paths: Paths) -> None:
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
     """
-    test_NF = np.load(existing(paths.values("test"), "preprocess"))
-    found = _find(params, paths, test_NF)
-    _write_tables(paths, found, test_NF)
-    _draw(params, paths, found, test_NF)
+    found = _find(params, paths)
+    _write_tables(paths, found)
+    _draw(params, paths, found)
     _write_page(params, paths, found)
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
     write_json(paths.evaluate("metrics.json"), found.metrics)
@@ -95,12 +105,12 @@ def run(params: Params, paths: Paths) -> None:
     _record(params, paths, found)
 
 
-def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
+def _find(params: Params, paths: Paths) -> Findings:
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     scaler = read_json(paths.profile, "preprocess")["scaler"]
     objective = params.search.objective
     values = _validation(paths, objective)
-    ranks = {loss: LOSSES.load(loss).rank for loss in values}
+    ranks = {name: candidates.rank(name) for name in values}
     decision = judge(
         {loss: list(own.values()) for loss, own in values.items()},
         ranks,
@@ -112,17 +122,26 @@ def _find(params: Params, paths: Paths, test_NF: Array) -> Findings:
         for loss, own in values.items()
     }
     seed = _delivered(values, decision.selected)
-    spread_F = np.load(paths.values("train"), mmap_mode="r").std(axis=0)
-    scale_F = metrics.scales(spread_F, schema.columns)
-    scores = evaluation.score_losses(bundles, test_NF, scale_F)
-    fitted = bundles[decision.selected]
-    base = evaluation.score_baselines(paths, fitted, test_NF, scale_F, scaler)
+    train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
+    seen = moments.moments(train_NF)
+    _, spread_W = trials.wide_figures(schema, seen.mean_F, seen.sd_F, train_NF)
+    test = evaluation.open_test(paths, schema, metrics.scales(spread_W, schema.columns))
+    scores = evaluation.score_losses(bundles, test)
+    base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
     numbers = evaluation.summary(decision, scores, base, bundles, seed, objective)
     unit = trials.objective_unit(objective)
     sentence = summary_sentence(decision, unit)
-    described = {**numbers, "rows_test": len(test_NF)}
-    return Findings(schema, decision, bundles, scores, base, seed, sentence, rows, described)
+    described = {**numbers, **_imputation(paths, decision.selected, seed)}
+    described["rows_test"] = len(test.rows_NF)
+    return Findings(schema, test, decision, bundles, scores, base, seed, sentence, rows, described)
+
+
+def _imputation(paths: Paths, loss: str, seed: int) -> dict[str, float]:
+    """How well hidden values of validation rows are filled in, by the delivered fit."""
+    fits = read_csv(paths.train("fits.csv"), "train")
+    own = next(f for f in fits if f["loss"] == loss and int(f["seed"]) == seed)
+    return {k: float(own[k]) for k in ("imputation_nrmse", "imputation_nrmse_mean")}
 
 
 def _delivered(values: Mapping[str, Mapping[int, float]], selected: str) -> int:
@@ -165,7 +184,7 @@ def _failed(paths: Paths) -> dict[str, str]:
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
 
 
-def _write_tables(paths: Paths, found: Findings, test_NF: Array) -> None:
+def _write_tables(paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
     write_csv(paths.evaluate("leaderboard.csv"), found.rows, evaluation.LEADERBOARD)
     crossed = evaluation.cross(order, found.scores, found.baselines)
@@ -177,15 +196,27 @@ def _write_tables(paths: Paths, found: Findings, test_NF: Array) -> None:
     ]
     write_csv(paths.evaluate("columns.csv"), columns, list(columns[0]))
     bundle = found.bundles[found.decision.selected][found.seed]
-    reconstruction_NF = bundle.reconstruct(test_NF)
-    bits_N = bundle.code_length(test_NF, reconstruction_NF).sum(axis=1)
-    rmse_N = np.sqrt(np.square(test_NF - reconstruction_NF).mean(axis=1))
-    numbers = np.load(existing(paths.rows("test"), "preprocess"))
-    rows = [
+    write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, bundle))
+
+
+def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
+    """Lines of test_rows.csv and their columns: what each row costs under the delivered model."""
+    test = found.test
+    answer_NW, extra_N = bundle.written(test.rows_NF)
+    bits_N = bundle.code_length(test.rows_NF, answer_NW).sum(axis=1) + extra_N
+    error_NW = np.nan_to_num(test.wide_NW - answer_NW)
+    seen_N = np.maximum((~np.isnan(test.wide_NW)).sum(axis=1), 1)
+    rmse_N = np.sqrt(np.square(error_NW).sum(axis=1) / seen_N)
+    rows: list[dict[str, Any]] = [
         {"row": int(n), "code_length_bits": float(b), "rmse": float(r)}
-        for n, b, r in zip(numbers, bits_N, rmse_N, strict=True)
+        for n, b, r in zip(test.number_N, bits_N, rmse_N, strict=True)
     ]
-    write_csv(paths.evaluate("test_rows.csv"), rows, ["row", "code_length_bits", "rmse"])
+    if test.label_N is not None:
+        names = found.schema.labels
+        for row, label in zip(rows, test.label_N, strict=True):
+            known = not np.isnan(label)
+            row["label"] = (names[int(label)] if names else label) if known else ""
+    return rows, list(rows[0])
 
 
 def _column_bits(found: Findings) -> dict[str, Array]:
@@ -193,29 +224,30 @@ def _column_bits(found: Findings) -> dict[str, Array]:
     return {loss: np.mean(found.scores[loss].column_bits, axis=0) for loss in order}
 
 
-def _draw(params: Params, paths: Paths, found: Findings, test_NF: Array) -> None:
-    shown_KF = test_NF[: params.evaluate.picture_rows]
-    names, grid = found.schema.names, found.schema.grid
-    rows = {"original": shown_KF} | {
+def _draw(params: Params, paths: Paths, found: Findings) -> None:
+    shown_KF = found.test.rows_NF[: params.evaluate.picture_rows]
+    columns, shape = found.schema.columns, found.schema.shape
+    rows = {"original": wide.expand(shown_KF, columns)} | {
         s.loss: next(iter(found.bundles[s.loss].values())).reconstruct(shown_KF)
         for s in found.decision.standings
     }
     rows = _to_draw(paths, found.schema, rows)
-    originals_KF = rows.pop("original")
+    originals_KW = rows.pop("original")
     path = paths.evaluate("reconstructions.png")
-    figures.reconstructions(path, originals_KF, rows, names, grid)
+    figures.reconstructions(path, originals_KW, rows, wide.names(columns), shape)
     figures.curves(paths.evaluate("curves.png"), read_csv(paths.train("curves.csv"), "train"))
     baselines = {n: s.mean("bits_per_feature") for n, s in found.baselines.items()}
     figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines)
-    figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, grid)
+    names = found.schema.names
+    figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, shape)
 
 
 def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[str, Array]:
     """Images as they are, tables standardised: by all training rows, since a few may agree."""
-    if schema.grid is not None:
+    if schema.shape is not None:
         return dict(rows)
     train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
-    scaler = scaling.fit("standard", train_NF, schema.columns)
+    scaler = scaling.fit("standard", train_NF, schema).widened(schema)
     return {name: scaler.transform(own_KF) for name, own_KF in rows.items()}
 
 
@@ -226,7 +258,8 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
         for domain, own in profile["domains"].items()
     ]
     order = [s.loss for s in found.decision.standings]
-    assumed = [f"{loss} assumes {LOSSES.load(loss).assumes}" for loss in order]
+    assumed = [f"{name} assumes {candidates.assumption(name)}" for name in order]
+    tried = evaluation.by_scaler(read_csv(paths.search("trials.csv"), "search"))
     page = Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
@@ -235,9 +268,30 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
         cross=evaluation.cross(order, found.scores, found.baselines),
         pictures=[Picture(paths.evaluate(n), t, a) for n, (t, a) in PICTURES.items()],
         advice=[profile["why"], *advice, *assumed],
+        scalers=_scalers(tried),
+        leverage=_leverage(tried),
         facts=_facts(params, found),
     )
     report.write(paths.evaluate("report.html"), page)
+
+
+def _scalers(tried: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A row a loss, its best objective under each scaler; none where only one was tried."""
+    names = list(dict.fromkeys(s for own in tried.values() for s in own))
+    if len(names) < 2:
+        return []
+    return [{"loss": loss, **{s: own.get(s) for s in names}} for loss, own in tried.items()]
+
+
+def _leverage(tried: Mapping[str, Mapping[str, float]]) -> str:
+    found = evaluation.leverage(tried)
+    if found is None:
+        return ""
+    loss, scaler = found
+    return (
+        f"Among the trials the best of the losses lie {loss:.4f} bits apart, the scalers of one "
+        f"loss {scaler:.4f} on average: the {'loss' if loss > scaler else 'scaler'} matters more."
+    )
 
 
 def _remarks(params: Params, found: Findings) -> list[str]:
@@ -261,10 +315,16 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         if detectable is not None
         else "Only one loss competed: there is nothing to compare it with but the baselines. "
     )
+    of = (
+        f" (evenly spaced among {found.test.of})" if found.test.of > len(found.test.rows_NF) else ""
+    )
+    hidden, mean = numbers["imputation_nrmse"], numbers["imputation_nrmse_mean"]
     return [
         f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
-        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test rows: "
+        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test rows{of}: "
         f"{against}.",
+        f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
+        f"their column's mean would be off by {mean:.3f}.",
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
     ]

@@ -5,7 +5,6 @@ import logging
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hourglass import provenance, serving
 from hourglass.bundle import Bundle
@@ -81,8 +80,8 @@ def _register(
     folder = paths.model(loss, seed)
     run = _run(tracker, paths, report, bundle_digest)
     bundle = Bundle.load(folder)
-    rows = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
-    example = pd.DataFrame(rows, columns=list(bundle.schema.names))
+    rows_NF = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
+    example = serving.example(bundle, np.array(rows_NF, dtype=np.float64))
     with mlflow.start_run(run_id=run.id):
         info = mlflow.pyfunc.log_model(
             name=f"autoencoder-{loss}",

@@ -2,22 +2,35 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hourglass import candidates, executors, figures, losses, provenance, search, trials
 from hourglass.candidates import Candidate
-from hourglass.config import Params, write_yaml
+from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
-from hourglass.search import Budget, Outcome, Study
+from hourglass.losses import Context
+from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
 from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions
 from hourglass.trials import Spec
 
 log = logging.getLogger(__name__)
+
+HIDDEN = "hidden"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A trial's hyperparameters, by what they are for."""
+
+    scaler: str
+    model: Model
+    hyper: Mapping[str, float]
+
 
 NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` in bits per
 feature on validation rows. A trial's own loss is only a curve: its values compare within one loss.
@@ -34,28 +47,34 @@ def run(params: Params, paths: Paths) -> None:
     settings = params.search
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     profile = read_json(paths.profile, "preprocess")
-    chosen = candidates.choose(settings.losses, params.normalize.scalers, profile, paths)
-    log.info("candidates: %s", ", ".join(f"{c.loss} ({c.scaler})" for c in chosen))
+    every = settings.scalers == "all"
+    wanted = candidates.Wanted(settings.losses, params.normalize.scalers, every)
+    chosen = candidates.choose(wanted, schema, profile, paths)
+    log.info("candidates: %s", ", ".join(f"{c.name} ({', '.join(c.scalers)})" for c in chosen))
+    for kind, loss in chosen[0].heads:
+        log.info(
+            "%s columns: %s", kind, loss if f"+{loss}" not in chosen[0].name else "searched too"
+        )
     _warn_of_width(params.model.latent_dim, len(schema.columns))
     names, studies = _studies(params, paths, schema, chosen)
     key = f"search {provenance.digest(names, settings.trials_per_loss)}"
-    totals = dict.fromkeys((c.loss for c in chosen), settings.trials_per_loss)
+    totals = dict.fromkeys((c.name for c in chosen), settings.trials_per_loss)
     pool = executors.start(settings.executor, settings.workers, "params.yaml: search.executor")
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         tracker = MlflowTracker(params.tracking.experiment, paths.root)
         parent = _parent(tracker, key, params, schema, paths)
-        earlier = {(s.candidate.loss, o.number) for s in studies for o in s.outcomes()}
+        earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
 
         def observe(outcome: Outcome) -> None:
-            at = (outcome.candidate.loss, outcome.number)
-            board.done(outcome.candidate.loss, outcome.value, earlier=at in earlier)
+            at = (outcome.candidate.name, outcome.number)
+            board.done(outcome.candidate.name, outcome.value, earlier=at in earlier)
             _record(tracker, parent, outcome)
 
-        def make_spec(candidate: Candidate, hyper: Mapping[str, float]) -> Spec:
+        def make_spec(candidate: Candidate, hyper: Hyper) -> Spec:
             return _spec(params, paths, candidate, hyper)
 
         outcomes = search.run(studies, pool, make_spec, observe)
-    _report(paths, outcomes)
+    _report(params, paths, outcomes)
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
@@ -83,18 +102,18 @@ def _studies(
         seed=settings.seed,
     )
     store = search.open_store(settings.storage, paths.root)
-    scalers = {candidate.scaler for candidate in chosen}
+    scalers = dict.fromkeys(s for candidate in chosen for s in candidate.scalers)
     known = {s: trials.context(paths, s, params.model.latent_dim) for s in scalers}
     names, studies = [], []
     for candidate in chosen:
-        overrides = settings.space.get(candidate.loss, {})
-        space = losses.space(candidate.loss, overrides, context=known[candidate.scaler])
+        space = _space(params, candidate, known)
         comparable = {
             "data": schema.digest,
             "schema": schema.to_json(),
             "model": params.model.model_dump(),
-            "space": {k: asdict(r) for k, r in space.items()},
+            "space": asdict(space),
             "fit": (settings.epochs, settings.batch_size, settings.seed, settings.accelerator),
+            "rows": (settings.max_rows, params.train.memory_mb),
             "code": provenance.code_version(),
         }
         name = search.fingerprint(comparable, candidate, budget)
@@ -103,16 +122,44 @@ def _studies(
     return names, studies
 
 
-def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Mapping[str, float]) -> Spec:
+def _space(params: Params, candidate: Candidate, known: Mapping[str, Context]) -> Space:
+    """The loss's hyperparameters that all its scalers admit, and what else is searched."""
     settings = params.search
+    overrides = settings.space.get(candidate.loss, {})
+    each = [losses.space(candidate.loss, overrides, context=known[s]) for s in candidate.scalers]
+    ranges = {k: min((own[k] for own in each), key=lambda r: r.high) for k in each[0]}
+    choices = {SCALER: candidate.scalers} if len(candidate.scalers) > 1 else {}
+    if settings.hidden:
+        alternatives = dict.fromkeys([params.model.hidden, *settings.hidden])
+        choices[HIDDEN] = tuple("-".join(map(str, widths)) for widths in alternatives)
+    return Space(ranges, choices)
+
+
+def parts(params: Params, candidate: Candidate, hyper: Hyper) -> Parts:
+    """Sorts a trial's hyperparameters out: scaler, model, and the loss's own."""
+    own = {k: float(v) for k, v in hyper.items() if k not in (SCALER, HIDDEN)}
+    scaler, model = str(hyper.get(SCALER, candidate.scalers[0])), params.model
+    if HIDDEN in hyper:
+        widths = tuple(int(width) for width in str(hyper[HIDDEN]).split("-") if width)
+        model = model.model_copy(update={"hidden": widths})
+    return Parts(scaler, model, own)
+
+
+def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Hyper) -> Spec:
+    settings = params.search
+    own = parts(params, candidate, hyper)
     return Spec(
         root=paths.root.resolve(),
+        name=candidate.name,
         loss=candidate.loss,
-        scaler=candidate.scaler,
-        hyper=hyper,
-        model=params.model,
+        scaler=own.scaler,
+        hyper=own.hyper,
+        heads=dict(candidate.heads),
+        model=own.model,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
+        max_rows=settings.max_rows,
+        memory_mb=params.train.memory_mb,
         seed=settings.seed,
         trainer=TrainerOptions(accelerator=settings.accelerator),
     )
@@ -129,7 +176,8 @@ def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: P
 
 
 def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
-    loss, scaler = outcome.candidate.loss, outcome.candidate.scaler
+    loss = outcome.candidate.name
+    scaler = outcome.hyper.get(SCALER, outcome.candidate.scalers[0])
     tags = {"hourglass.stage": "search", "hourglass.loss": loss}
     if outcome.result.failure:
         tags["hourglass.failure"] = outcome.result.failure
@@ -147,21 +195,25 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     child.finish(failed=bool(outcome.result.failure))
 
 
-def _report(paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> None:
+def _report(params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> None:
     best: dict[str, Any] = {}
     for candidate, tried in outcomes.items():
         winner = search.best(tried)
         if winner is None:
-            log.warning("%s: all trials failed, the first: %s", candidate.loss, _cause(tried))
+            log.warning("%s: all trials failed, the first: %s", candidate.name, _cause(tried))
             continue
-        best[candidate.loss] = {
-            "scaler": candidate.scaler,
+        own = parts(params, candidate, winner.hyper)
+        best[candidate.name] = {
+            "loss": candidate.loss,
+            "heads": dict(candidate.heads),
+            "scaler": own.scaler,
             "trial": winner.number,
             "objective": winner.value,
-            "hyper": dict(winner.hyper),
+            "hidden": list(own.model.hidden),
+            "hyper": dict(own.hyper),
         }
     if not best:
-        causes = [f"{c.loss}: {_cause(t)}" for c, t in outcomes.items()]
+        causes = [f"{c.name}: {_cause(t)}" for c, t in outcomes.items()]
         raise TrainingError("every trial of every loss failed:\n  " + "\n  ".join(causes))
     rows = [_row(o) for tried in outcomes.values() for o in tried]
     columns = list(dict.fromkeys(k for r in rows for k in r))
@@ -177,8 +229,8 @@ def _cause(tried: Sequence[Outcome]) -> str:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """A line of trials.csv; no times in it: the same search gives the same file."""
     return {
-        "loss": outcome.candidate.loss,
-        "scaler": outcome.candidate.scaler,
+        "loss": outcome.candidate.name,
+        "scaler": outcome.candidate.scalers[0],
         "trial": outcome.number,
         "state": "failed" if outcome.result.failure else "complete",
         "objective": outcome.value,

@@ -53,7 +53,7 @@ def run(params: Params, paths: Paths) -> None:
         tracker = _tracker(params, paths)
         parent = _parent(tracker, params, paths, schema, specs)
         for future, result in _as_completed(pool, futures):
-            board.done(futures[future].loss, result.metrics.get("bits_per_feature"))
+            board.done(futures[future].name, result.metrics.get("bits_per_feature"))
             _record_fit(tracker, parent, futures[future], result)
     results = [f.result() for f in futures]
     if is_rank_zero():
@@ -73,22 +73,26 @@ def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -
         num_nodes=settings.num_nodes,
     )
     few = schema.rows["train"] + schema.rows["val"] < settings.resplit_below
+    few = few and schema.split == "random"  # groups stay together, and the future stays unseen
     return [
         Spec(
             root=paths.root.resolve(),
-            loss=loss,
+            name=name,
+            loss=winner["loss"],
             scaler=winner["scaler"],
             hyper=winner["hyper"],
-            model=params.model,
+            heads=winner["heads"],
+            model=params.model.model_copy(update={"hidden": tuple(winner["hidden"])}),
             epochs=settings.epochs,
             batch_size=params.search.batch_size,
             seed=seed,
             resplit=few,
             trainer=trainer,
-            save_to=paths.model(loss, seed).resolve(),
+            memory_mb=settings.memory_mb,
+            save_to=paths.model(name, seed).resolve(),
         )
         for seed in range(1, settings.seeds + 1)
-        for loss, winner in best.items()
+        for name, winner in best.items()
     ]
 
 
@@ -105,7 +109,7 @@ def _as_completed(
 def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> None:
     fits, points = [], []
     for spec, result in zip(specs, results, strict=True):
-        head = {"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed}
+        head = {"loss": spec.name, "scaler": spec.scaler, "seed": spec.seed}
         fits.append({**head, **result.metrics, "failure": result.failure})
         points += [{**head, **point} for point in result.curve]
     failed = {f["loss"] for f in fits if f["failure"]}
@@ -138,16 +142,16 @@ def _parent(
 
 
 def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> None:
-    tags = {"hourglass.stage": "train", "hourglass.loss": spec.loss}
+    tags = {"hourglass.stage": "train", "hourglass.loss": spec.name}
     if result.failure:
         if is_rank_zero():
-            log.warning("%s, seed %d failed: %s", spec.loss, spec.seed, result.failure)
+            log.warning("%s, seed %d failed: %s", spec.name, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
-    name = f"{spec.loss} · {spec.scaler} · seed {spec.seed}"
-    child = tracker.run(f"{parent.key} {spec.loss} {spec.seed}", name, tags, parent, result.seconds)
+    name = f"{spec.name} · {spec.scaler} · seed {spec.seed}"
+    child = tracker.run(f"{parent.key} {spec.name} {spec.seed}", name, tags, parent, result.seconds)
     if child.finished:
         return
-    child.params({"loss": spec.loss, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
+    child.params({"loss": spec.name, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
     child.curve(result.curve)
     child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
     child.finish(failed=bool(result.failure))
