@@ -136,9 +136,7 @@ def test_is_rebuilt_from_json_and_a_state_dict(kind, base):
 
 
 def test_weights_are_contiguous_so_that_a_file_can_hold_them(kind, base):
-    model = build(kind, base)
-    model(rows(base, 4)).square().mean().backward()
-    assert all(w.is_contiguous() and w.grad.is_contiguous() for w in model.parameters())
+    assert all(w.is_contiguous() for w in build(kind, base).parameters())
 
 
 def test_an_architecture_without_a_shape_survives_json():

@@ -89,6 +89,18 @@ def test_without_stages_it_is_the_dense_autoencoder(shape):
     torch.testing.assert_close(models[0](x_BE), models[1](x_BE))
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("hidden", [(4, 5), (1, 2), (3, 1)])
+@pytest.mark.parametrize("shape", [(7, 6, 1), (8, 8, 3), (9, 1), (8, 2)])
+def test_gradients_lie_in_memory_as_weights_do(shape, hidden, gaps):
+    """Else DDP copies each gradient once more, and warns."""
+    model = made_for(shape, hidden, gaps=gaps)
+    model(torch.randn(4, model.architecture.inputs)).square().mean().backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad.stride() == weight.stride(), name
+        assert weight.is_contiguous(), name
+
+
 # --- what the layers compute, in plain loops ------------------------------------------------------
 
 

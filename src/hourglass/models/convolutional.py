@@ -29,7 +29,7 @@ class Convolutional(Autoencoder):
     """
 
     dimensions: ClassVar[int | None] = 3
-    convolution: ClassVar[Callable[..., nn.Module]] = nn.Conv2d
+    convolution: ClassVar[Callable[..., nn.Conv1d | nn.Conv2d]] = nn.Conv2d
     kernel: ClassVar[int] = 3  # odd: then padding by half of it keeps the size
 
     def __init__(self, architecture: Architecture) -> None:
@@ -66,8 +66,16 @@ class Convolutional(Autoencoder):
         return raw_BW
 
     def _convolution(self, inputs: int, outputs: int, stride: Sizes | int = 1) -> nn.Module:
+        """A convolution that keeps sizes but for its stride.
+
+        The strides in memory of an axis of length 1 are free. Of a single input channel they are
+        set as its gradient has them, channels last: DDP copies and warns where the two differ.
+        """
         kind = type(self).convolution
-        return kind(inputs, outputs, self.kernel, stride=stride, padding=self.kernel // 2)
+        layer = kind(inputs, outputs, self.kernel, stride=stride, padding=self.kernel // 2)
+        if inputs == 1:
+            layer.weight.data = layer.weight.data.squeeze(1).unsqueeze(-1).movedim(-1, 1)
+        return layer
 
 
 def _halved(size: Sizes, times: int) -> list[Sizes]:

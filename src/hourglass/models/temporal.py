@@ -20,7 +20,7 @@ class Temporal(Convolutional):
     """
 
     dimensions: ClassVar[int | None] = 2
-    convolution: ClassVar[Callable[..., nn.Module]] = nn.Conv1d
+    convolution: ClassVar[Callable[..., nn.Conv1d | nn.Conv2d]] = nn.Conv1d
     kernel: ClassVar[int] = 5
 
 
