@@ -22,10 +22,11 @@ class Convolutional(Autoencoder):
     A decoder's stage is a convolution at the coarse size with one set of channels for each of the
     2 x 2 pixels that a pixel becomes (Shi et al. 2016, "Real-time single image and video
     super-resolution using an efficient sub-pixel convolutional neural network"), cut to the size
-    that the encoder's stage began with. It can do all that a convolution after nearest-neighbour
-    upsampling can (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), in about half
-    the time on a CPU. No layer normalises over a batch: rows are computed alone. Grids are held
-    with the channels last, as a row has them, which is also the faster layout on a CPU.
+    that the encoder's stage began with. Away from the border it can do all that a convolution
+    after nearest-neighbour upsampling can (Odena et al. 2016, "Deconvolution and checkerboard
+    artifacts"), in about half the time on a CPU. No layer normalises over a batch: rows are
+    computed alone. Grids are held with the channels last, as a row has them, which is also the
+    faster layout on a CPU.
     """
 
     dimensions: ClassVar[int | None] = 3
