@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.settings import preprocess
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
 from hourglass.sources import SOURCES, Source
-from tests.settings import preprocess
 
 NAMES = ("a", "b", "c")
 

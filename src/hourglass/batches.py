@@ -44,12 +44,12 @@ class Feed:
     Attributes:
         rows_NF: float32; a memory map is read anew each epoch.
         count_N: How much each row counts, 1 on average; None: all the same.
-        device: Where batches are made.
+        device: Where batches from disk go; None: the CPU.
     """
 
     rows_NF: Tensor | NDArray[np.float32]
     count_N: Tensor | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | None = None
 
     @property
     def count(self) -> int:
@@ -66,7 +66,7 @@ class Feed:
     def pools(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor | None]]:
         """All rows in a new order, with what they count: at once, or pool by pool from disk."""
         if isinstance(self.rows_NF, Tensor):
-            order_N = torch.randperm(self.count, generator=generator).to(self.device)
+            order_N = torch.randperm(self.count, generator=generator).to(self.rows_NF.device)
             yield self.rows_NF[order_N], None if self.count_N is None else self.count_N[order_N]
             return
         runs = torch.randperm(-(-self.count // RUN_ROWS), generator=generator).tolist()

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def _domains(main: Kind, profile: dict[str, Any]) -> dict[Domain, tuple[str, str
     }
     levels = main is Kind.CATEGORICAL
     if levels:
-        found = {d: ("blocked", "all columns hold levels without order") for d in found}
+        found = dict.fromkeys(found, ("blocked", "all columns hold levels without order"))
     counts = main is Kind.COUNT
     found[Domain.COUNT] = (
         ("admissible", "every searched column counts something")

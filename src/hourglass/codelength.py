@@ -3,8 +3,9 @@
 A residual model is fitted to each column on some rows (`fit`) and scores other rows (`bits`), in
 original units. What it says does not depend on the loss or the scaler a model was trained with.
 Shapes: N rows, D columns, W numbers of a reconstruction: one a column, of a categorical column a
-probability for each level (`hourglass.wide`). Without a resolution the length is that of a density, so it can be
-negative and shifts by log2 of the unit; with one it is that of the value's bin, never negative.
+probability for each level (`hourglass.wide`). Without a resolution the length is that of a density,
+so it can be negative and shifts by log2 of the unit; with one it is that of the value's bin, never
+negative.
 """
 
 from collections.abc import Iterator, Sequence

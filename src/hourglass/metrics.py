@@ -42,7 +42,7 @@ def scales(spread_D: Array, columns: Sequence[Column]) -> Array:
         columns: The columns.
     """
     steps = [c.resolution or 0.0 for c in columns]
-    return np.maximum(spread_D, np.repeat(steps, [c.width for c in columns]))
+    return np.asarray(np.maximum(spread_D, np.repeat(steps, [c.width for c in columns])))
 
 
 def measure(target_ND: Array, reconstruction_ND: Array, scale_D: Array) -> dict[str, float]:

@@ -60,7 +60,9 @@ class Moments:
         np.fmin.at(low_G, groups_F, self.low_F)
         np.fmax.at(high_G, groups_F, self.high_F)
         share_F = self.count_F / np.maximum(count_G, 1)[groups_F]
-        mean_G: Array = np.bincount(groups_F, share_F * np.nan_to_num(self.mean_F), groups)
+        mean_G = np.asarray(
+            np.bincount(groups_F, share_F * np.nan_to_num(self.mean_F), groups), np.float64
+        )
         apart_F = np.nan_to_num(self.mean_F - mean_G[groups_F])
         variance_G = np.bincount(
             groups_F, share_F * (np.nan_to_num(self.sd_F) ** 2 + apart_F**2), groups

@@ -170,8 +170,8 @@ its standard deviation.</p>
 </tr>
 {% endfor %}
 </table></div>
-<p class="hint">The best trial of each loss under each scaler, by the search's objective on validation
-rows, in bits per feature. A scaler that looked bad got few trials.</p>
+<p class="hint">The best trial of each loss under each scaler, by the search's objective on
+validation rows, in bits per feature. A scaler that looked bad got few trials.</p>
 {% endif %}
 <h2>Why these losses competed</h2>
 <ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>

@@ -124,7 +124,7 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def reconstruct(self, raw_BW: Tensor) -> Tensor:
-        """What the raw decoder output stands for, in scaled units, (B, W); levels: probabilities."""
+        """What the raw output stands for, in scaled units, (B, W); of levels: probabilities."""
 
     @abstractmethod
     def elementwise(self, raw_BW: Tensor, target_BF: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def code(self, x_BE: Tensor) -> Tensor:
-        """What the encoder says of each row, (B, C): the bottleneck, or its means and log variances."""
+        """What the encoder says of each row, (B, C): the bottleneck; or means and log variances."""
 
     @abstractmethod
     def decode(self, z_BL: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def build(kind: str, architecture: Architecture) -> Autoencoder:
         made_for = {3: "images", 2: "windows of series"}
         given = made_for.get(len(architecture.shape or ()), "a table")
         raise ConfigError(
-            f"params.yaml: model.kind: {kind!r} is made for {made_for[model.dimensions]}, but these "
-            f"data are {given}; use 'dense', which takes any"
+            f"params.yaml: model.kind: {kind!r} is made for {made_for[model.dimensions]}, but "
+            f"these data are {given}; use 'dense', which takes any"
         )
     return model(architecture)
 

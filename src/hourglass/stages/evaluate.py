@@ -321,8 +321,8 @@ def _remarks(params: Params, found: Findings) -> list[str]:
     hidden, mean = numbers["imputation_nrmse"], numbers["imputation_nrmse_mean"]
     return [
         f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
-        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test rows{of}: "
-        f"{against}.",
+        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test "
+        f"rows{of}: {against}.",
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",

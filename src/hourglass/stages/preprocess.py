@@ -124,7 +124,7 @@ def _useless(
         if scarce is not None:
             useless[name] = f"{int(few[scarce][f])} observed values in {scarce} rows"
             shown.append(f"{name!r} ({useless[name]}, at least {LEAST_OBSERVED[scarce]} needed)")
-        elif name in levels and len(levels[name]) < 2 or seen.low_F[f] == seen.high_F[f]:
+        elif (name in levels and len(levels[name]) < 2) or seen.low_F[f] == seen.high_F[f]:
             useless[name] = "the same value in all training rows"
             constants[name] = float(seen.low_F[f])
             value = levels[name][0] if name in levels else f"{constants[name]:g}"
@@ -173,7 +173,7 @@ def _warn_of_far_values(source: Source, columns: dict[str, dict[str, Any]], exte
             log.warning(
                 "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
                 "(%g) away from its median (%g); if these values stand for missing ones, name them "
-                "in params.yaml: preprocess.missing_values; if they are right, take their logarithm",
+                "in params.yaml: preprocess.missing_values; if they are right, take the logarithm",
                 *(source.title, name, low, high, FAR, its["iqr"], its["median"]),
             )
 

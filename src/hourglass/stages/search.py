@@ -9,10 +9,10 @@ from hourglass import candidates, executors, figures, losses, provenance, search
 from hourglass.candidates import Candidate
 from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
+from hourglass.losses import Context
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
-from hourglass.losses import Context
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
 from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions
