@@ -5,6 +5,7 @@ Shapes: N rows, B rows of a block, F columns of the source.
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -108,24 +109,35 @@ class _Splits:
             s: files.enter_context(growing(paths.values(s), layout.dtype, width)) for s in SPLITS
         }
         self._beside: dict[tuple[str, str], Growing] = {}
+        self._writer = files.enter_context(ThreadPoolExecutor(1))
+        self._writing: Future[None] | None = None
 
     def add(self, block: Chunk, split_B: splitting.Split) -> None:
-        """Writes each row of a block to its split."""
-        for code, split in enumerate(SPLITS):
-            mine_B = split_B == code
-            if not mine_B.any():
+        """Writes each row of a block to its split, while the next block is read."""
+        parts = [(s, _chosen(block, split_B == code)) for code, s in enumerate(SPLITS)]
+        self.wait()
+        self._writing = self._writer.submit(self._write, parts)
+
+    def wait(self) -> None:
+        """Waits until all that was added is written."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, parts: list[tuple[str, Chunk]]) -> None:
+        for split, own in parts:
+            values_BF = own.values_NF
+            if not len(values_BF):
                 continue
-            own_BF = block.values_NF if mine_B.all() else block.values_NF[mine_B]
-            self._values[split].append(own_BF)
-            self._sha[split].update(own_BF.data)
-            self.figures[split].add(own_BF.astype(np.float64, copy=False))
-            self.rows[split] += len(own_BF)
+            self.figures[split].add(values_BF.astype(np.float64, copy=False))
+            self._values[split].append(values_BF)
+            self._sha[split].update(values_BF.data)
+            self.rows[split] += len(values_BF)
             for field, (name, dtype) in BESIDE.items():
-                values_B = getattr(block, field)
+                values_B = getattr(own, field)
                 if values_B is not None:
-                    self._file(split, name, dtype).append(values_B[mine_B])
-            if code == splitting.TRAIN:
-                self._count_levels(own_BF)
+                    self._file(split, name, dtype).append(values_B)
+            if split == SPLITS[splitting.TRAIN]:
+                self._count_levels(values_BF)
 
     def _file(self, split: str, name: str, dtype: Any) -> Growing:
         key = (split, name)
@@ -180,7 +192,7 @@ class _Intake:
     def run(self, paths: Paths) -> str:
         """Reads all rows; says how they were dealt out."""
         rows = splitting.block_rows(len(self._layout.names))
-        blocks = reblocked(self._checked(self._source.chunks()), rows)
+        blocks = reblocked(self._checked(ahead(self._source.chunks())), rows)
         first = next(blocks, None)
         if first is None:
             self._refuse_gaps()
@@ -192,6 +204,7 @@ class _Intake:
             self._deal(0, first, how)
             for number, block in enumerate(blocks, start=1):
                 self._deal(number, block, how)
+        self._out.wait()
         self._refuse_gaps()
         return how
 
@@ -243,18 +256,19 @@ class _Intake:
                 values_NF = values_NF.copy()
                 numbered = replace(numbered, values_NF=values_NF)
             values_NF += 0.0  # -0.0 becomes 0.0: equal values have equal digests
-            low_F, high_F = values_NF.min(axis=0), values_NF.max(axis=0)
-            if np.isnan(low_F).any():
-                numbered = self._without_gaps(numbered)
-                low_F, high_F = np.fmin.reduce(values_NF), np.fmax.reduce(values_NF)
-            if (low_F < -LARGEST).any() or (high_F > LARGEST).any():
+            with np.errstate(invalid="ignore", over="ignore"):
+                total = np.abs(values_NF.sum())  # NaN or infinite if one of them is
+            if not total <= LARGEST:
                 self._refuse_huge_values(values_NF, row_N)
+                numbered = self._without_gaps(numbered)
             self._look_for_fractions(values_NF)
             yield numbered
 
     def _without_gaps(self, chunk: Chunk) -> Chunk:
         gap_BF = np.isnan(chunk.values_NF)
         gap_B = gap_BF.any(axis=1)
+        if not gap_B.any():
+            return chunk
         self.missing_F += gap_BF.sum(axis=0)
         if self._first_gap < 0:
             assert chunk.row_N is not None  # noqa: S101  # `_checked` numbers the rows
@@ -272,7 +286,10 @@ class _Intake:
         self.whole_F[at] = whole.all(axis=0)
 
     def _refuse_huge_values(self, values_BF: Array, row_B: NDArray[np.int64]) -> None:
-        row, f = np.argwhere(np.abs(values_BF) > LARGEST)[0]
+        huge_BF = np.abs(values_BF) > LARGEST
+        if not huge_BF.any():
+            return
+        row, f = np.argwhere(huge_BF)[0]
         value = values_BF[row, f]
         beyond = (
             "" if np.isinf(value) else f", and numbers beyond {LARGEST:g} can't be computed with"
@@ -322,22 +339,34 @@ def _how(first: Chunk, options: Preprocess) -> str:
     return options.split
 
 
+def ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same chunks, each read while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
 def reblocked(chunks: Iterator[Chunk], rows: int) -> Iterator[Chunk]:
-    """The same rows in blocks of exactly `rows`, but for the last."""
+    """The same rows in blocks of exactly `rows`, but for the last; a block lives until the next."""
     waiting: list[Chunk] = []
     count = 0
+    room: NDArray[Any] | None = None
     for chunk in chunks:
         start = 0
         while start < len(chunk.values_NF):
             part = _chosen(chunk, slice(start, start + rows - count))
+            if room is None:
+                room = np.empty((rows, part.values_NF.shape[1]), part.values_NF.dtype)
             waiting.append(part)
             count += len(part.values_NF)
             start += len(part.values_NF)
             if count == rows:
-                yield _joined(waiting)
+                yield _joined(waiting, room)
                 waiting, count = [], 0
-    if waiting:
-        yield _joined(waiting)
+    if waiting and room is not None:
+        yield _joined(waiting, room[:count])
 
 
 def _chosen(chunk: Chunk, rows: slice | NDArray[np.bool_]) -> Chunk:
@@ -345,11 +374,15 @@ def _chosen(chunk: Chunk, rows: slice | NDArray[np.bool_]) -> Chunk:
     return Chunk(**{name: v[rows] for name, v in given.items() if v is not None})
 
 
-def _joined(chunks: list[Chunk]) -> Chunk:
+def _joined(chunks: list[Chunk], room: NDArray[Any]) -> Chunk:
+    """One chunk, whose values are put into `room`: fresh memory would cost more than the copy."""
     if len(chunks) == 1:
         return chunks[0]
+    np.concatenate([c.values_NF for c in chunks], out=room)
     names = [f.name for f in fields(Chunk) if getattr(chunks[0], f.name) is not None]
-    return Chunk(**{name: np.concatenate([getattr(c, name) for c in chunks]) for name in names})
+    names.remove("values_NF")
+    beside = {name: np.concatenate([getattr(c, name) for c in chunks]) for name in names}
+    return Chunk(room, **beside)
 
 
 class _Staged:
