@@ -12,6 +12,7 @@ from hourglass.catalog import listed
 from hourglass.config import Losses, SomeLosses
 from hourglass.errors import LossError
 from hourglass.losses import LOSSES, Domain
+from hourglass.moments import slices
 from hourglass.paths import Paths
 from hourglass.schema import Kind, Schema, searched_kind
 
@@ -276,11 +277,15 @@ def _outside(paths: Paths, scaler: str) -> str:
     """Names the first scaled value outside [0, 1] among training and validation rows, or ""."""
     for split in ("train", "val"):
         rows_NF = np.load(paths.scaled(scaler, split), mmap_mode="r")
-        wrong_NF = (rows_NF < 0) | (rows_NF > 1)
-        if wrong_NF.any():
-            row, column = np.argwhere(wrong_NF)[0]
-            return (
-                f"{int(wrong_NF.sum())} of {rows_NF.size} {split} values lie outside after "
-                f"scaling (the first: {rows_NF[row, column]:.4g} in column {column} of row {row})"
-            )
+        wrong, first, start = 0, "", 0
+        for part_BF in slices(rows_NF):
+            wrong_BF = (part_BF < 0) | (part_BF > 1)
+            wrong += int(wrong_BF.sum())
+            if wrong and not first:
+                row, column = np.argwhere(wrong_BF)[0]
+                value = part_BF[row, column]
+                first = f"the first: {value:.4g} in column {column} of row {start + row}"
+            start += len(part_BF)
+        if wrong:
+            return f"{wrong} of {rows_NF.size} {split} values lie outside after scaling ({first})"
     return ""
