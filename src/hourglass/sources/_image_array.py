@@ -77,11 +77,13 @@ class ImageArray:
         """See `Source.chunks`."""
         dtype, width = self.layout.dtype, len(self.layout.names)
         rows = chunk_rows(int(np.prod(self._array.shape[1:])))
-        labels = self._labels.blocks(rows) if self._labels else repeat(np.empty(0))
+        labels = self._labels.blocks(rows) if self._labels is not None else repeat(np.empty(0))
         # Strict: each file is asked for more than it declares, and so found out if it holds more.
-        for block, label_N in zip(self._array.blocks(rows), labels, strict=bool(self._labels)):
+        for block, label_N in zip(
+            self._array.blocks(rows), labels, strict=self._labels is not None
+        ):
             images = self._conformed(np.array(block, dtype))
-            coded_N = self._coded(label_N) if self._labels else None
+            coded_N = self._coded(label_N) if self._labels is not None else None
             yield Chunk(images.reshape(len(images), width), label_N=coded_N)
 
     def levels(self) -> dict[str, tuple[str, ...]]:

@@ -113,9 +113,14 @@ class NpyFile(Stored):
         self.shape, self.dtype = header.shape, header.dtype
         self.found = file.stat().st_size - start
 
-    def _blocks(self, rows: int) -> Iterator[NDArray[Any]]:
+    def array(self) -> NDArray[Any]:
+        """All of it, as a read-only map of the file."""
         with _reading(self._file, "NPY", "written by numpy.save"):
-            array = np.load(self._file, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.load(self._file, mmap_mode="r", allow_pickle=False)
+        return array
+
+    def _blocks(self, rows: int) -> Iterator[NDArray[Any]]:
+        array = self.array()
         for start in range(0, len(array), rows):
             yield array[start : start + rows]
 
