@@ -4,7 +4,7 @@ Shapes: N rows of a series, n windows, T rows of a window, C channels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
     parts = {field.name: [getattr(c, field.name) for c in chunks] for field in fields(Chunk)}
-    return replace(
-        chunks[0], **{n: None if p[0] is None else np.concatenate(p) for n, p in parts.items()}
-    )
+    joined: dict[str, Any] = {
+        name: None if part[0] is None else np.concatenate(part) for name, part in parts.items()
+    }
+    return Chunk(**joined)
