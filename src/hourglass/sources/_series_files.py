@@ -116,9 +116,9 @@ class _Delimited(Delimited):
         texts = [name for name in self.names if self._is_text(self._types[name])]
         if not texts:
             return set()
-        with self._stream(dict.fromkeys(texts, pa.string()), texts) as reader:
+        with self._stream(dict.fromkeys(texts, pa.binary()), texts) as reader:  # in any encoding
             first = reader.read_next_batch()
-        return {name for name in texts if not _any_number(first.column(name))}
+        return {name for name in texts if not any(map(_is_number, first.column(name)))}
 
     def batches(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches with the channels as numbers and the others as texts."""
@@ -281,16 +281,12 @@ def floats(column: pa.Array) -> NDArray[np.float64]:
     return values
 
 
-def _any_number(column: pa.Array) -> bool:
-    return any(text.as_py() is not None and _is_number(text.as_py()) for text in column)
-
-
-def _is_number(text: str) -> bool:
+def _is_number(cell: pa.Scalar) -> bool:
     try:
-        float(text)
+        float(cell.as_py() or b"-")
     except ValueError:
         return False
-    return "_" not in text
+    return b"_" not in cell.as_py()
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
