@@ -255,7 +255,7 @@ def test_channels_are_the_columns_of_numbers_that_are_not_named(tmp_path):
         "machine": "named in preprocess.group",
         "when": "named in preprocess.time",
         "w": "named in preprocess.weight",
-        "note": "holds texts",
+        "note": "holds no numbers",
     }
 
 
@@ -285,6 +285,24 @@ def test_a_stray_text_in_a_column_of_numbers_is_an_error(tmp_path):
     assert f"{path}: column 'v', line 22: 'oops' is text" in message(sequences(path))
 
 
+def test_a_text_that_stands_for_a_gap_is_not_named_in_place_of_a_stray_one(tmp_path):
+    path = csv(tmp_path / "s.csv", "u,v\n" + "1,?\n" * 20 + "1,oops\n" + "1,2\n")
+    assert "line 22: 'oops' is text" in message(sequences(path, missing_values=["?"]))
+
+
+def test_a_text_column_in_another_encoding_does_harm_only_where_it_is_needed(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_bytes(b"g,u\n" + b"Z\xfcrich,1\n" * 30)
+    assert channels(sequences(path)) == ["u"]
+    assert f"{path}: 'g' must be in UTF-8" in message(sequences(path, group="g"))
+
+
+def test_a_label_that_is_a_list_is_refused(tmp_path):
+    pq.write_table(pa.table({"u": [1.0] * 30, "y": [[1, 2]] * 30}), tmp_path / "s.parquet")
+    text = message(sequences(tmp_path / "s.parquet", label="y"))
+    assert "column 'y' holds list<element: int64>; a group, time, label or weight is one" in text
+
+
 def test_a_text_column_that_is_chosen_is_an_error(tmp_path):
     path = csv(tmp_path / "s.csv", TABLE)
     assert "column 'note', line 2: 'text' is text" in message(sequences(path, columns=["note"]))
@@ -298,7 +316,7 @@ def test_a_text_column_that_is_chosen_is_an_error(tmp_path):
 def test_a_file_without_channels_says_why(tmp_path):
     path = csv(tmp_path / "s.csv", "u,note\n1,a\n")
     assert message(sequences(path, label="u")) == (
-        f"{path}: no channel is left: 'u' named in preprocess.label, 'note' holds texts; "
+        f"{path}: no channel is left: 'u' named in preprocess.label, 'note' holds no numbers; "
         "leave at least one column in"
     )
 

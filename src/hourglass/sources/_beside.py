@@ -66,6 +66,8 @@ def group_codes(groups: pa.Array) -> tuple[NDArray[np.int64], list[str | None]]:
     """Codes of the groups, and what they stand for; None for a gap. Shape (N,)."""
     if pa.types.is_dictionary(groups.type):
         groups = groups.dictionary_decode()
+    if pa.types.is_float16(groups.type):
+        groups = groups.cast(pa.float32())
     coded = groups.dictionary_encode(null_encoding="encode")
     code_N: NDArray[np.int64] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return code_N, [_text(value) for value in coded.dictionary.to_pylist()]

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,7 @@ class SeriesFile(ABC):
 
     @abstractmethod
     def is_text(self, name: str) -> bool:
-        """Whether a column holds no numbers at all, as far as the file's beginning tells."""
+        """Whether a column holds no number at all, as far as the file's beginning tells."""
 
     @abstractmethod
     def dtype(self, channels: Sequence[str]) -> np.dtype[Any]:
@@ -106,7 +106,9 @@ class _Delimited(Delimited):
     """Also reads columns as texts, and takes further texts for gaps."""
 
     def __init__(self, file: Path, missing: Sequence[str]) -> None:
+        self._gaps: frozenset[str] = frozenset()
         super().__init__(file)
+        self._gaps = frozenset(missing)  # from here on: the header may hold such a name
         self._nulls = [*NULLS, *missing]
         with self._stream({}, self.names) as reader:
             self._types = {field.name: field.type for field in reader.schema}
@@ -132,7 +134,17 @@ class _Delimited(Delimited):
                     if batch.num_rows:
                         yield batch
         except (pa.ArrowException, OSError) as error:
+            if "UTF8" in str(error):  # of the columns beside: channels are read as numbers
+                raise DataError(
+                    f"{self.file}: {', '.join(map(repr, beside))} must be in UTF-8 ({error}); "
+                    "save the file in that encoding"
+                ) from None
             raise self._diagnosis(channels, str(error)) from None
+
+    def _records(self, text: TextIO) -> Iterator[tuple[int, list[str]]]:
+        """See `Delimited`: without the texts that stand for gaps, which are no mistakes."""
+        for line, record in super()._records(text):
+            yield line, ["" if cell in self._gaps else cell for cell in record]
 
     def _stream(
         self, types: dict[str, pa.DataType], columns: Sequence[str]
@@ -174,6 +186,7 @@ class ParquetFile(SeriesFile):
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
         self._table.check(channels)
+        self._table.check_beside(beside)
         for batch in self._table.batches([*channels, *beside]):
             yield _rows(batch, channels, beside, self.dtype(channels))
 
@@ -196,6 +209,20 @@ class _Parquet(Parquet):
     def is_narrow(self, name: str) -> bool:
         """Whether float32 holds a column."""
         return self._schema.field(name).type in (pa.float32(), pa.float16())
+
+    def check_beside(self, columns: Sequence[str]) -> None:
+        """Refuses columns whose cells hold several values.
+
+        Raises:
+            DataError: with the type.
+        """
+        for name in columns:
+            kind = self._schema.field(name).type
+            if pa.types.is_nested(kind):
+                raise DataError(
+                    f"{self.file}: column {name!r} holds {kind}; a group, time, label or weight is "
+                    "one value a row"
+                )
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches with these columns, as the file holds them."""
@@ -290,5 +317,6 @@ def _is_number(cell: pa.Scalar) -> bool:
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
-    """Contiguous and in native byte order, as pyarrow needs it."""
-    return np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("="))
+    """Of a type that pyarrow groups by: floats of 64 bits, contiguous, in native byte order."""
+    dtype = np.float64 if column.dtype.kind == "f" else column.dtype.newbyteorder("=")
+    return np.ascontiguousarray(column, dtype=dtype)
