@@ -652,6 +652,25 @@ def test_a_damaged_archive_is_named(tmp_path):
     )
 
 
+@given(
+    st.sampled_from(["a.npy", "a.npz", "a.idx", "a.idx.gz"]),
+    st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4),
+    st.integers(10, 900),
+)
+def test_damaged_arrays_are_read_or_named_never_a_traceback(tmp_path_factory, name, damage, end):
+    path = tmp_path_factory.mktemp("damaged") / name
+    array = np.stack([pixels(seed) for seed in range(5)])
+    if ".idx" in name:
+        write_idx(path, array, 0x08, "u1")
+    else:
+        np.save(path, array) if name == "a.npy" else np.savez(path, X=array, y=np.arange(5))
+    data = bytearray(path.read_bytes())
+    for at, byte in damage:
+        data[at % len(data)] = byte
+    path.write_bytes(data[:end])
+    assert str(path) in outcome(images(path), str(path))
+
+
 # --- IDX ------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ import io
 import math
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -21,8 +22,8 @@ from hourglass.sources._arrays import Header
 from hourglass.sources._table import chunk_rows
 
 _BROKEN = (
-    *(OSError, ValueError, EOFError, SyntaxError, KeyError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(OSError, ValueError, TypeError, EOFError, SyntaxError, LookupError, OverflowError),
+    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 _GZIP = b"\x1f\x8b"
 _PIECE = 1 << 20  # bytes that are read at once
@@ -68,8 +69,9 @@ class Stored(ABC):
             DataError: with shape or type, and what to do.
         """
         if self.dtype.hasobject or self.dtype.names:
-            kind = "records" if self.dtype.names else "Python objects, which only a pickle could do"
-            raise DataError(f"{self.what} holds {kind}; save one plain array of numbers")
+            objects = "Python objects, which only a pickle could load"
+            kind = "records" if self.dtype.names else objects
+            raise DataError(f"{self.what} holds {kind}; save a plain array of numbers")
         if not self.shape or min(self.shape) < 1:
             raise DataError(f"{self.what} has shape {self.shape} and holds no values; add the rows")
         if self.found is not None and self.found != self._bytes:
@@ -107,7 +109,10 @@ class NpyFile(Stored):
     def __init__(self, file: Path) -> None:
         self._file = file
         self.what = f"{file}"
-        with _reading(file, "NPY", "written by numpy.save"), file.open("rb") as stream:
+        with (
+            _reading(file, "NPY", "whole and was written by numpy.save"),
+            file.open("rb") as stream,
+        ):
             header = Header(stream)
             start = stream.tell()
         self.shape, self.dtype = header.shape, header.dtype
@@ -115,7 +120,7 @@ class NpyFile(Stored):
 
     def array(self) -> NDArray[Any]:
         """All of it, as a read-only map of the file."""
-        with _reading(self._file, "NPY", "written by numpy.save"):
+        with _reading(self._file, "NPY", "whole and was written by numpy.save"):
             array: NDArray[Any] = np.load(self._file, mmap_mode="r", allow_pickle=False)
         return array
 
@@ -150,7 +155,7 @@ class NpzMember(Stored):
     @contextmanager
     def _open(self) -> Iterator[tuple[io.BufferedReader, int]]:
         with (
-            _reading(self._file, "NPZ", "written by numpy.savez"),
+            _reading(self._file, "NPZ", "whole and was written by numpy.savez"),
             zipfile.ZipFile(self._file) as archive,
             archive.open(f"{self.name}.npy") as stream,
         ):
@@ -164,7 +169,10 @@ def npz_members(file: Path) -> dict[str, NpzMember]:
     Raises:
         DataError: it is no archive of arrays.
     """
-    with _reading(file, "NPZ", "written by numpy.savez"), zipfile.ZipFile(file) as archive:
+    with (
+        _reading(file, "NPZ", "whole and was written by numpy.savez"),
+        zipfile.ZipFile(file) as archive,
+    ):
         names = [n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")]
     return {name: NpzMember(file, name) for name in names}
 
@@ -265,6 +273,7 @@ def _reading(file: Path, kind: str, expected: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
+        cause = str(error) or type(error).__name__
         raise DataError(
-            f"{file} can't be read as {kind}: {error}; check that the file is {expected}"
+            f"{file} can't be read as {kind}: {cause}; check that the file is {expected}"
         ) from None
