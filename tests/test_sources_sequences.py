@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -341,13 +342,15 @@ def test_labels_that_are_numbers_stay_so(tmp_path):
     assert source.levels() == {}
 
 
-def test_one_text_late_among_labels_makes_all_of_them_texts(tmp_path, monkeypatch):
+@pytest.mark.parametrize("labels", [["1"] * 29 + ["x"], ["x"] + ["1"] * 29])
+def test_one_text_among_labels_makes_all_of_them_texts(tmp_path, monkeypatch, labels):
     monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", 1)
-    labels = ["1"] * 29 + ["x"]
     pq.write_table(pa.table({"u": np.arange(30.0), "y": labels}), tmp_path / "s.parquet")
     source = sequences(tmp_path / "s.parquet", label="y")
-    assert beside(source, "label_N").max() == 1
-    assert source.levels() == {LABEL: ("1", "x")}
+    assert [source.levels()[LABEL] for _ in source.chunks()][-1] == tuple(dict.fromkeys(labels))
+    window_labels = [labels[row + 1] for row in beside(source, "row_N")]
+    codes = beside(source, "label_N").astype(int)
+    assert [source.levels()[LABEL][code] for code in codes] == window_labels
 
 
 def test_missing_labels_are_nan(tmp_path):
@@ -379,6 +382,16 @@ def test_times_may_be_dates(tmp_path, form):
     time_N = beside(sequences(path, time="t", length=1), "time_N")
     steps = np.diff(time_N)
     assert (steps == (7 * 86400 if "W" in form else 86400)).all()
+
+
+@pytest.mark.parametrize("form", ["2024-01-{:02d}", "2024-W01-{}", "2024-01-{:02d}T01:00+01:00"])
+def test_dates_without_a_zone_are_in_utc_wherever_they_are_read(tmp_path, monkeypatch, form):
+    path = dated(tmp_path / "s.csv", sorted([form.format(day) for day in range(1, 8)] * 4))
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    assert beside(sequences(path, time="t", length=1), "time_N")[0] == 1704067200
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.mark.parametrize("unit", ["s", "ns"])
@@ -577,6 +590,15 @@ def test_a_file_that_can_not_be_read_is_an_error_or_left_out_and_counted(tmp_pat
     assert source.skipped == {"file could not be read": 2}
     assert "line 3 has 1 cell, but the header names 2 columns" in caplog.text
     assert f"{tmp_path / 'd.csv'} is empty" in caplog.text
+
+
+def test_a_file_that_fails_late_gives_no_window_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+    series(tmp_path / "a.csv")
+    csv(tmp_path / "b.csv", "u,v\n" + "1,200000\n" * 200_000 + "1,oops\n")
+    source = sequences(tmp_path, on_bad_row="skip")
+    assert beside(source, "row_N").max() < 20
+    assert source.skipped == {"file could not be read": 1}
 
 
 def test_paths_that_name_nothing_say_what_is_there(tmp_path):

@@ -38,7 +38,7 @@ def choose(file: SeriesFile, options: Preprocess) -> Columns:
         chosen = {n for pattern in options.columns for n in _matches(file, "columns", pattern)}
         dropped |= {name: "not named in preprocess.columns" for name in left if name not in chosen}
     else:
-        dropped |= {name: "holds no numbers" for name in left if file.is_text(name)}
+        dropped |= {name: "holds no numbers" for name in left if name in file.texts}
     channels = tuple(name for name in file.names if name not in dropped)
     if not channels:
         reasons = listed([f"{name!r} {reason}" for name, reason in dropped.items()])

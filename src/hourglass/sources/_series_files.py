@@ -47,19 +47,19 @@ class SeriesFile(ABC):
         file: Where it lies.
         names: All columns in the order of the file.
         period: Rows after which a new series begins, where the file says so; else 0.
+        texts: Columns that hold no number at all, as far as the file's beginning tells.
+        narrow: Columns that float32 holds.
     """
 
     file: Path
     names: tuple[str, ...]
     period: int = 0
+    texts: frozenset[str] = frozenset()
+    narrow: frozenset[str] = frozenset()
 
-    @abstractmethod
-    def is_text(self, name: str) -> bool:
-        """Whether a column holds no number at all, as far as the file's beginning tells."""
-
-    @abstractmethod
     def dtype(self, channels: Sequence[str]) -> np.dtype[Any]:
-        """Of the values: float32 where the file has it, else float64."""
+        """Of the values: float32 where it holds all channels, else float64."""
+        return np.dtype(np.float32 if self.narrow.issuperset(channels) else np.float64)
 
     @abstractmethod
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
@@ -81,21 +81,13 @@ class TextFile(SeriesFile):
         self.file = file
         self._table = _Delimited(file, [str(value) for value in missing])
         self.names = self._table.names
-        self._texts = self._table.text_columns()
-
-    def is_text(self, name: str) -> bool:
-        """See `SeriesFile.is_text`."""
-        return name in self._texts
-
-    def dtype(self, channels: Sequence[str]) -> np.dtype[Any]:  # noqa: ARG002  # all are decimals
-        """See `SeriesFile.dtype`."""
-        return np.dtype(np.float64)
+        self.texts = self._table.text_columns()
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
         self._table.check(channels)
         for batch in self._table.batches(channels, beside):
-            yield _rows(batch, channels, beside, np.dtype(np.float64))
+            yield _rows(batch, channels, beside, self.dtype(channels))
 
     def place(self, row: int) -> str:
         """See `SeriesFile.place`: the line."""
@@ -113,14 +105,14 @@ class _Delimited(Delimited):
         with self._stream({}, self.names) as reader:
             self._types = {field.name: field.type for field in reader.schema}
 
-    def text_columns(self) -> set[str]:
+    def text_columns(self) -> frozenset[str]:
         """Columns whose values in the first block are all texts."""
         texts = [name for name in self.names if self._is_text(self._types[name])]
         if not texts:
-            return set()
+            return frozenset()
         with self._stream(dict.fromkeys(texts, pa.binary()), texts) as reader:  # in any encoding
             first = reader.read_next_batch()
-        return {name for name in texts if not any(map(_is_number, first.column(name)))}
+        return frozenset(n for n in texts if not any(map(_is_number, first.column(n))))
 
     def batches(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches with the channels as numbers and the others as texts."""
@@ -173,15 +165,8 @@ class ParquetFile(SeriesFile):
         self.file = file
         self._table = _Parquet(file)
         self.names = self._table.names
-
-    def is_text(self, name: str) -> bool:
-        """See `SeriesFile.is_text`: whatever is no number."""
-        return not self._table.is_number(name)
-
-    def dtype(self, channels: Sequence[str]) -> np.dtype[Any]:
-        """See `SeriesFile.dtype`."""
-        narrow = all(self._table.is_narrow(name) for name in channels)
-        return np.dtype(np.float32 if narrow else np.float64)
+        self.texts = frozenset(n for n in self.names if not self._table.is_number(n))
+        self.narrow = frozenset(n for n in self.names if self._table.is_narrow(n))
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
@@ -249,16 +234,8 @@ class ArrayFile(SeriesFile):
             )
         self.names = tuple(map(str, range(shape[-1])))
         self.period = shape[1] if len(shape) == 3 else 0
-
-    def is_text(self, name: str) -> bool:  # noqa: ARG002  # the array has one type
-        """See `SeriesFile.is_text`."""
-        return False
-
-    def dtype(self, channels: Sequence[str]) -> np.dtype[Any]:  # noqa: ARG002  # has one type
-        """See `SeriesFile.dtype`."""
-        stored = self._stored.dtype
-        narrow = stored.kind == "f" and stored.itemsize <= 4
-        return np.dtype(np.float32 if narrow else np.float64)
+        if self._stored.dtype.kind == "f" and self._stored.dtype.itemsize <= 4:
+            self.narrow = frozenset(self.names)
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""

@@ -56,7 +56,6 @@ class Sequences(Source):
         """
         width = len(self._layout.names)
         several = bool(self.options.group) or len(self._series) > 1
-        self._labels.codes.clear()
         for chunk in gathered(self._windows(), chunk_rows(width)):
             yield chunk if several else replace(chunk, group_N=None)
         self.skipped = dict(self._found.skipped)
