@@ -1,15 +1,18 @@
-"""NPY files that grow: rows are appended before anybody knows how many there will be."""
+"""Arrays larger than memory: NPY files that grow row by row, and reading ahead."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hourglass.paths import replacing
+
+T = TypeVar("T")
 
 HEADER_BYTES = 128  # room for any number of rows; NumPy aligns data to 64 bytes
 
@@ -56,3 +59,12 @@ def growing(path: Path, dtype: Any, columns: int | None = None) -> Iterator[Grow
         array = Growing(file, np.dtype(dtype), columns)
         yield array
         array.finish()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in a thread while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item

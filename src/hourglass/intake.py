@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hourglass import splitting
-from hourglass.arrays import Growing, growing
+from hourglass.arrays import Growing, ahead, growing
 from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import ConfigError, DataError
@@ -337,15 +337,6 @@ def _how(first: Chunk, options: Preprocess) -> str:
             f"preprocess.{options.split}"
         )
     return options.split
-
-
-def ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The same chunks, each read while the one before it is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = reader.submit(next, chunks, None)
-            yield chunk
 
 
 def reblocked(chunks: Iterator[Chunk], rows: int) -> Iterator[Chunk]:

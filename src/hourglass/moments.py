@@ -5,8 +5,8 @@ Arrays may be memory maps; they are read in slices.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,19 @@ class Moments:
             self.mean_F[chosen_F],
             self.sd_F[chosen_F],
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for json.dump, null where nothing was observed; `from_json` is its inverse."""
+        return {
+            name: [None if np.isnan(v) else v for v in figure_F.tolist()]
+            for name, figure_F in vars(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Rebuilds figures from what `to_json` gave, every bit of them."""
+        count, *figures = (data[f.name] for f in fields(cls))
+        return cls(np.array(count, np.int64), *(np.array(v, np.float64) for v in figures))
 
     def pooled(self, groups_F: NDArray[np.int64]) -> "Moments":
         """The figures of groups of columns taken as one, given to each of their members.

@@ -40,6 +40,11 @@ class Paths:
         return Path(self.interim) / "schema.json"
 
     @property
+    def figures(self) -> Path:
+        """Exact figures of the training rows' columns, see `moments.Moments` (JSON)."""
+        return Path(self.interim) / "figures.json"
+
+    @property
     def profile(self) -> Path:
         """What the columns look like, and the advice on losses (JSON)."""
         return Path(self.interim) / "profile.json"

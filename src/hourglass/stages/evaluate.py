@@ -15,7 +15,6 @@ from hourglass import (
     evaluation,
     figures,
     metrics,
-    moments,
     report,
     scaling,
     trials,
@@ -25,6 +24,7 @@ from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores, Test
+from hourglass.moments import Moments
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import code_version, digest, digest_files, revision_tags
 from hourglass.report import Page, Picture
@@ -123,7 +123,7 @@ def _find(params: Params, paths: Paths) -> Findings:
     }
     seed = _delivered(values, decision.selected)
     train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
-    seen = moments.moments(train_NF)
+    seen = Moments.from_json(read_json(paths.figures, "preprocess"))
     _, spread_W = trials.wide_figures(schema, seen.mean_F, seen.sd_F, train_NF)
     test = evaluation.open_test(paths, schema, metrics.scales(spread_W, schema.columns))
     scores = evaluation.score_losses(bundles, test)

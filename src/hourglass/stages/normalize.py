@@ -7,15 +7,17 @@ The test rows stay closed: evaluate scales them itself, with the scaler of each 
 
 import logging
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hourglass import moments, scaling
-from hourglass.arrays import growing
+from hourglass.arrays import ahead, growing
 from hourglass.config import Params
 from hourglass.errors import DataError
+from hourglass.moments import Moments
 from hourglass.paths import Paths, existing, read_json, write_json
 from hourglass.schema import Schema
 
@@ -37,7 +39,7 @@ def run(params: Params, paths: Paths) -> None:
     for name in scaling.names:
         if name not in params.normalize.scalers:  # an earlier run's, which would look fresh
             shutil.rmtree(paths.scaler(name).parent, ignore_errors=True)
-    seen = moments.moments(rows["train"])
+    seen = Moments.from_json(read_json(paths.figures, "preprocess"))
     for name in dict.fromkeys(params.normalize.scalers):
         scaler = scaling.fit(name, rows["train"], schema, seen)
         for split, values_NF in rows.items():
@@ -60,20 +62,24 @@ def _write(
     schema: Schema,
 ) -> None:
     """Writes one split slice by slice as float32, the type that models compute in."""
-    largest = np.finfo(np.float32).max
     start = 0
     with growing(paths.scaled(scaler.name, split), np.float32, values_NF.shape[1]) as out:
-        for part_BF in moments.slices(values_NF):
-            scaled_BF = scaler.transform(part_BF)
-            if max(np.nanmax(scaled_BF, initial=0), -np.nanmin(scaled_BF, initial=0)) > largest:
-                at, column = np.argwhere(np.abs(scaled_BF) > largest)[0]
+        for scaled_BF in ahead(_scaled(scaler, values_NF)):
+            if not np.isfinite(scaled_BF.sum()) and np.isinf(scaled_BF).any():
+                at, column = np.argwhere(np.isinf(scaled_BF))[0]
                 rows = np.load(existing(paths.beside(split, "rows"), "preprocess"), mmap_mode="r")
-                row = rows[start + at]
                 raise DataError(
-                    f"{schema.source}: column {schema.names[column]!r}, row {row + 1} of the data: "
-                    f"{part_BF[at, column]:g} is too large for float32 after scaling by "
-                    f"{scaler.name!r}; mend the value or name the column in params.yaml: "
-                    "preprocess.drop"
+                    f"{schema.source}: column {schema.names[column]!r}, row "
+                    f"{rows[start + at] + 1} of the data: {values_NF[start + at, column]:g} is too "
+                    f"large for float32 after scaling by {scaler.name!r}; mend the value or name "
+                    "the column in params.yaml: preprocess.drop"
                 )
             out.append(scaled_BF)
-            start += len(part_BF)
+            start += len(scaled_BF)
+
+
+def _scaled(scaler: scaling.Scaler, values_NF: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+    """Slices of scaled rows; inf where float32 can't hold the value."""
+    for part_BF in moments.slices(values_NF):
+        with np.errstate(over="ignore"):
+            yield scaler.transform(part_BF).astype(np.float32)

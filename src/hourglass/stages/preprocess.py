@@ -51,6 +51,8 @@ def run(params: Params, paths: Paths) -> None:
     taken = intake.take(source, layout, options, paths)
     schema, advice = _describe(source, layout, taken, options, paths)
     write_json(paths.schema, schema.to_json())
+    kept_F = np.array([name in schema.names for name in layout.names])
+    write_json(paths.figures, taken.train.take(kept_F).to_json())
     write_json(paths.profile, advice)
     _log(schema, advice)
 
