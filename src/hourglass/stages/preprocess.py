@@ -21,7 +21,7 @@ from hourglass.inference import Extent, Known, infer
 from hourglass.intake import Taken
 from hourglass.paths import SPLITS, Paths, write_json
 from hourglass.profile import profile
-from hourglass.schema import Schema
+from hourglass.schema import Kind, Schema
 from hourglass.sources import LABEL, SOURCES, Layout, Source
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _describe(
         left_out=left_out,
     )
     advice = profile(columns, train_SF, seen)
-    _warn_of_far_values(source, advice["columns"], extent)
+    _warn_of_far_values(schema, advice["columns"], extent)
     return schema, advice
 
 
@@ -157,9 +157,10 @@ def _refuse_lone_giants(
 ) -> None:
     """Validation and test rows are scaled by what training rows span, and computed in float32."""
     beyond_F = np.maximum(extent.high_F - high_F, low_F - extent.low_F)
-    giant_F = beyond_F > LARGEST_SPAN * (high_F - low_F)
+    # Pixels may be blank in all training rows: they have no span.
+    giant_F = (high_F > low_F) & (beyond_F > LARGEST_SPAN * (high_F - low_F))
     if giant_F.any():
-        f = int(np.argmax(giant_F & (high_F > low_F)))
+        f = int(np.argmax(giant_F))
         raise DataError(
             f"{source.title}: column {names[f]!r} reaches from {extent.low_F[f]:g} to "
             f"{extent.high_F[f]:g}, but its training rows only from {low_F[f]:g} to {high_F[f]:g}: "
@@ -168,15 +169,18 @@ def _refuse_lone_giants(
         )
 
 
-def _warn_of_far_values(source: Source, columns: dict[str, dict[str, Any]], extent: Extent) -> None:
+def _warn_of_far_values(schema: Schema, figures: dict[str, dict[str, Any]], extent: Extent) -> None:
     """One -9999 that stands for a gap, in any split, outweighs all other rows in the verdict."""
-    for (name, its), low, high in zip(columns.items(), extent.low_F, extent.high_F, strict=True):
+    for column, low, high in zip(schema.columns, extent.low_F, extent.high_F, strict=True):
+        if column.kind is Kind.CATEGORICAL or None not in (column.low, column.high):
+            continue  # levels are not far, and walls are known
+        name, its = column.name, figures[column.name]
         if its["iqr"] and max(high - its["median"], its["median"] - low) > FAR * its["iqr"]:
             log.warning(
                 "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
                 "(%g) away from its median (%g); if these values stand for missing ones, name them "
                 "in params.yaml: preprocess.missing_values; if they are right, take the logarithm",
-                *(source.title, name, low, high, FAR, its["iqr"], its["median"]),
+                *(schema.source, name, low, high, FAR, its["iqr"], its["median"]),
             )
 
 
