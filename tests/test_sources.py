@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
-from hourglass.sources import SOURCES, Source
+from hourglass.sources import LABEL, SOURCES, Source
 from tests.settings import preprocess
 
 NAMES = ("a", "b", "c")
@@ -37,24 +38,26 @@ def write(path, rows_NF):
         np.savez(path, X=rows_NF)
     elif path.suffix == ".parquet":
         pq.write_table(pa.table(dict(zip(NAMES, rows_NF.T, strict=True))), path)
+    elif path.suffix in (".arrow", ".feather", ".ipc"):
+        feather.write_feather(pa.table(dict(zip(NAMES, rows_NF.T, strict=True))), path)
     else:
         write_csv(path, rows_NF)
     return path
 
 
-def tabular(path, drop=(), label=""):
-    return SOURCES.load("tabular")(preprocess(source="tabular", drop=drop, label=label), path)
+def tabular(path, **changes):
+    return SOURCES.load("tabular")(preprocess(source="tabular", **changes), path)
 
 
-def builtin(dataset, drop=(), label=""):
-    return SOURCES.load("builtin")(preprocess(dataset=dataset, drop=drop, label=label), Path())
+def builtin(dataset, **changes):
+    return SOURCES.load("builtin")(preprocess(dataset=dataset, **changes), Path())
 
 
 def values(source):
     return np.concatenate([chunk.values_NF for chunk in source.chunks()])
 
 
-@pytest.fixture(params=SOURCES.names())
+@pytest.fixture(params=["builtin", "tabular"])
 def source(request, tmp_path):
     path = write_csv(tmp_path / "table.csv")
     return SOURCES.load(request.param)(preprocess(dataset="wine"), path)
@@ -82,7 +85,7 @@ def test_names_of_columns_differ(source):
 
 def test_a_dropped_column_takes_its_values_along(source):
     names = source.layout().names
-    less = type(source)(source.dataset, source.path, (names[1],), "")
+    less = type(source)(source.options.model_copy(update={"drop": (names[1],)}), source.path)
     assert less.layout().names == names[:1] + names[2:]
     assert less.layout().dropped == {names[1]: "named in preprocess.drop"}
     assert np.array_equal(values(less), np.delete(values(source), 1, axis=1))
@@ -94,13 +97,16 @@ def test_the_title_begins_with_the_name_of_the_source(source):
 
 def test_an_unknown_column_to_drop_is_answered_with_the_nearest(source):
     name = source.layout().names[0]
-    wrong = type(source)(source.dataset, source.path, (name + "x",), "")
+    wrong = type(source)(source.options.model_copy(update={"drop": (name + "x",)}), source.path)
     with pytest.raises(UnknownNameError, match=r"preprocess\.drop: no column ") as error:
         wrong.layout()
     assert (f"did you mean {name!r}?" in str(error.value)) or len(name) == 1
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", ".csv.gz", ".tsv", ".parquet", ".arrow", ".feather", ".ipc", ".npy", ".npz"],
+)
 def test_each_format_gives_the_same_rows(tmp_path, suffix):
     path = tmp_path / f"t{suffix}"
     if suffix == ".tsv":
@@ -110,14 +116,13 @@ def test_each_format_gives_the_same_rows(tmp_path, suffix):
     assert np.array_equal(values(tabular(path)), table())
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow", ".npy", ".npz"])
 def test_rows_are_the_same_for_any_chunk_size(tmp_path, monkeypatch, suffix):
     rows_NF = table(40_000)
     path = write(tmp_path / f"t{suffix}", rows_NF)
-    for module in ("_table", "_delimited"):
-        monkeypatch.setattr(f"hourglass.sources.{module}.CHUNK_VALUES", 3000)
-    chunks = list(tabular(path).chunks())
-    assert len(chunks) > 1
+    monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", 3000)
+    chunks = [chunk.values_NF for chunk in tabular(path).chunks()]
+    assert {len(chunk_NF) for chunk_NF in chunks} == {1000}
     assert np.array_equal(np.concatenate(chunks), rows_NF)
 
 
@@ -157,7 +162,7 @@ def test_a_line_break_in_quotes_does_not_end_a_row(tmp_path):
 
 
 def test_line_breaks_in_quotes_do_not_matter_where_blocks_meet(tmp_path, monkeypatch):
-    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+    monkeypatch.setattr("hourglass.sources._delimited._LEAST_BLOCK", 1)
     note = '"' + "x\n" * 50 + '"'
     rows = "".join(f"{i},{note}\n" for i in range(30_000))
     (tmp_path / "t.csv").write_text("a,note\n" + rows)
@@ -245,13 +250,14 @@ def test_names_may_be_numbers_that_count_up(tmp_path):
 
 def test_digits_is_an_image_with_walls():
     layout = builtin("digits").layout()
-    assert (layout.kind, layout.bounds, layout.grid) == (Kind.CONTINUOUS, (0.0, 16.0), (8, 8))
+    assert (layout.kind, layout.bounds) == (Kind.CONTINUOUS, (0.0, 16.0))
+    assert layout.shape == (8, 8, 1)
     assert values(builtin("digits")).shape == (1797, 64)
 
 
 def test_digits_without_a_pixel_is_no_image():
     layout = builtin("digits", drop=("pixel_0_0",)).layout()
-    assert (layout.bounds, layout.grid, len(layout.names)) == ((0.0, 16.0), None, 63)
+    assert (layout.bounds, layout.shape, len(layout.names)) == ((0.0, 16.0), None, 63)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +266,7 @@ def test_digits_without_a_pixel_is_no_image():
 )
 def test_builtin_tables_leave_kind_and_walls_to_inference(dataset, shape):
     layout = builtin(dataset).layout()
-    assert (layout.kind, layout.bounds, layout.grid) == (None, None, None)
+    assert (layout.kind, layout.bounds, layout.shape) == (None, None, None)
     assert values(builtin(dataset)).shape == shape
 
 
@@ -269,7 +275,8 @@ def test_an_unknown_builtin_data_set_is_answered_with_the_nearest():
         builtin("digit").layout()
     assert str(error.value) == (
         "params.yaml: preprocess.dataset: unknown builtin data set 'digit', did you mean 'digits'? "
-        "(known: breast_cancer, california_housing, diabetes, digits, wine)"
+        "(known: breast_cancer, california_housing, diabetes, digits, wine, openml:NAME, "
+        "openml:NAME:VERSION)"
     )
 
 

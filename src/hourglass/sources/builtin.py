@@ -133,11 +133,7 @@ class Builtin(Source):
 
 
 class _InMemory(Table):
-    """Columns that are held in memory, and a target beside them.
-
-    Raises:
-        DataError: there are no rows.
-    """
+    """Columns that are held in memory, and a target beside them."""
 
     def __init__(self, columns: Mapping[str, pa.Array], target: pa.Array | None) -> None:
         self.file = Path()
