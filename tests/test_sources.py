@@ -2,18 +2,21 @@
 
 import gzip
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
+from sklearn.utils import Bunch
+from tests.settings import preprocess
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
 from hourglass.sources import LABEL, SOURCES, Source
-from tests.settings import preprocess
 
 NAMES = ("a", "b", "c")
 
@@ -291,3 +294,106 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch):
         "builtin: california_housing: the download failed (no network); connect to the internet "
         "once, or set params.yaml: preprocess.dataset to digits, breast_cancer, wine or diabetes"
     )
+
+
+def labels(source):
+    return np.concatenate([chunk.label_N for chunk in source.chunks()])
+
+
+def test_a_builtin_data_set_gives_its_target_as_the_label():
+    source = builtin("digits")
+    assert labels(source)[:10].tolist() == list(range(10))
+    assert source.levels() == {}
+    source = builtin("wine")
+    assert np.bincount(labels(source).astype(int)).tolist() == [59, 71, 48]
+    assert source.levels() == {LABEL: ("class_0", "class_1", "class_2")}
+    assert labels(builtin("diabetes")).max() == 346
+
+
+def test_a_column_of_a_builtin_data_set_may_have_a_role():
+    source = builtin("diabetes", label="sex", weight="bmi", columns=["s*"])
+    assert source.layout().names == ("s1", "s2", "s3", "s4", "s5", "s6")
+    assert set(labels(source)) == {1, 2}
+    assert next(source.chunks()).weight_N[0] == 32.1
+
+
+@pytest.fixture
+def openml(monkeypatch):
+    """A stand-in for openml.org that holds one data set."""
+    asked = []
+    frame = pd.DataFrame(
+        {
+            "age": [39, 50, 38, 53, 28, 37],
+            "work": pd.Categorical(
+                ["state", "self", None, "state", "self", "state"], ["never", "self", "state"]
+            ),
+            "sex": ["f", "m", "m", "f", "f", "m"],
+        }
+    )
+
+    def fetch(name, *, version, as_frame, parser):
+        asked.append((name, version))
+        assert (as_frame, parser) == (True, "auto")
+        if name != "adult":
+            raise ValueError(f"No active dataset {name} found.")
+        warnings.warn("Multiple active versions\n exist.", UserWarning, stacklevel=2)
+        target = pd.Series(pd.Categorical(["<=50K", ">50K"] * 3), name="class")
+        return Bunch(data=frame, target=target)
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    return asked
+
+
+def test_a_data_set_of_openml_has_levels_and_a_label(openml, caplog):
+    source = builtin("openml:adult:2")
+    assert source.title == "builtin: openml:adult:2"
+    assert source.layout().names == ("age", "work", "sex")
+    assert source.layout().categorical == {"work", "sex"}
+    expected = [[39, 0, 0], [50, 1, 1], [38, np.nan, 1], [53, 0, 0], [28, 1, 0], [37, 0, 1]]
+    assert np.array_equal(values(source), expected, equal_nan=True)
+    assert labels(source).tolist() == [0, 1] * 3
+    assert source.levels() == {
+        "work": ("state", "self"),
+        "sex": ("f", "m"),
+        LABEL: ("<=50K", ">50K"),
+    }
+    assert openml == [("adult", 2)]
+    assert "builtin: openml:adult:2: Multiple active versions exist." in caplog.text
+
+
+def test_without_a_version_openml_gives_the_active_one(openml):
+    builtin("openml:adult").layout()
+    assert openml == [("adult", "active")]
+
+
+def test_a_column_of_openml_may_be_dropped_or_the_label(openml):
+    source = builtin("openml:adult", drop=["w*"], label="sex")
+    assert source.layout().names == ("age",)
+    assert labels(source).tolist() == [0, 1, 1, 0, 0, 1]
+
+
+def test_a_data_set_that_openml_does_not_have(openml):
+    with pytest.raises(DataError) as error:
+        builtin("openml:adlut").layout()
+    assert str(error.value) == (
+        "builtin: openml:adlut: No active dataset adlut found.; look its name and version up at "
+        "openml.org (params.yaml: preprocess.dataset)"
+    )
+
+
+@pytest.mark.parametrize("dataset", ["openml:", "openml:adult:two", "openml:adult:"])
+def test_a_name_that_openml_can_not_have(openml, dataset):
+    with pytest.raises(UnknownNameError, match="write openml:NAME or openml:NAME:VERSION"):
+        builtin(dataset).layout()
+    assert openml == []
+
+
+def test_a_download_from_openml_that_fails_says_what_to_do(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
+    with pytest.raises(
+        DataError, match=r"^builtin: openml:adult: the download failed \(no network"
+    ):
+        builtin("openml:adult").layout()

@@ -8,21 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.settings import preprocess
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources import SOURCES
-from tests.settings import preprocess
 
 TYPES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4), .parquet, .arrow, .feather, .ipc, .npy or .npz"
 
 
 def among_numbers(file, column, place, text, hint="", also=""):
     """The error of a text among numbers."""
-    quoted = json.dumps(text, ensure_ascii=False)
+    shown = text if text.isalpha() and text != "true" else json.dumps(text, ensure_ascii=False)
     return (
         f"{file}: column {column!r}, {place}: {text!r} is text among numbers. {hint}"
         f"If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"[{quoted if text == 'true' or not text.isalpha() else text}]; if the column holds levels, say so in "
+        f"[{shown}]; if the column holds levels, say so in "
         f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
         f"(preprocess.drop: [{column}{also and ', ' + also}])."
         + (f" Texts among numbers are also in: {also}." if also else "")
@@ -197,9 +197,9 @@ def test_numbers_that_are_saved_as_text(parquet):
 def test_a_text_in_a_column_that_is_said_to_hold_numbers(csv):
     text = message(csv("a,b\n1,x\n2,x\n3,y\n4,y\n"), kinds={"b": "continuous"})
     assert text == (
-        "t.csv: column 'b', line 2: 'x' is text, but params.yaml: preprocess.kinds calls the column "
-        "continuous. If it stands for a gap, add it to preprocess.missing_values: [x]; else mend "
-        "the text, or say {b: categorical}"
+        "t.csv: column 'b', line 2: 'x' is text, but params.yaml: preprocess.kinds calls the "
+        "column continuous. If it stands for a gap, add it to preprocess.missing_values: [x]; "
+        "else mend the text, or say {b: categorical}"
     )
 
 

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hourglass.sources._table import Sort, numbers, sort_of
-from hourglass.sources._texts import is_number
 
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,11 +58,11 @@ def _of_texts(texts: pa.Array) -> NDArray[np.float64]:
 def _of_text(text: str | None) -> float:
     if text is None:
         return np.nan
-    if is_number(text):
-        return np.nan
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return np.nan
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH).total_seconds()
+    for whole in (text, f"1970-01-01T{text}"):  # a time of day has no date
+        try:
+            moment = datetime.fromisoformat(whole)
+        except ValueError:
+            continue
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (aware - _EPOCH).total_seconds()
+    return np.nan
