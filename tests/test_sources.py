@@ -376,7 +376,7 @@ def test_a_data_set_that_openml_does_not_have(openml):
     with pytest.raises(DataError) as error:
         builtin("openml:adlut").layout()
     assert str(error.value) == (
-        "builtin: openml:adlut: No active dataset adlut found.; look its name and version up at "
+        "builtin: openml:adlut: No active dataset adlut found; look its name and version up at "
         "openml.org (params.yaml: preprocess.dataset)"
     )
 

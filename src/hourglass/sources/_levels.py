@@ -69,6 +69,7 @@ class Levels:
         self._gaps = gaps
         self._numeric = numeric
         self._codes: dict[str, int] = {}
+        self._by_cell: dict[str | None, float] = {}  # as the file has it, gaps too
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -81,11 +82,17 @@ class Levels:
     def encode(self, column: pa.Array) -> NDArray[np.float64]:
         """The code of each value, NaN for gaps. Shape (n,)."""
         values, local_N = _encoded(column)
-        code_L = np.array([*map(self._code, _texts(values)), np.nan])
+        known = self._by_cell
+        codes = [known[text] if text in known else self._learn(text) for text in _texts(values)]
+        code_L = np.array([*codes, np.nan])
         return code_L[local_N]
 
-    def _code(self, text: str | None) -> float:
-        text = "" if text is None else text.strip()
+    def _learn(self, cell: str | None) -> float:
+        code = self._by_cell[cell] = self._code(cell)
+        return code
+
+    def _code(self, cell: str | None) -> float:
+        text = "" if cell is None else cell.strip()
         if self._numeric:
             text = _plain(text)
         if self._gaps.is_gap(text):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from hourglass.errors import DataError
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, chunk_rows
 
+_BUFFER_BYTES = 1 << 16  # of each column's part of the file; else row groups are held whole
 PANDAS_INDEX = "__index_level_"  # how pandas names a row index that has no name
 
 
@@ -37,8 +38,9 @@ class Parquet(Table):
 
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`."""
+        how = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
         try:
-            with pq.ParquetFile(self.file) as parquet:
+            with pq.ParquetFile(self.file, **how) as parquet:
                 for batch in parquet.iter_batches(chunk_rows(len(wanted)), columns=list(wanted)):
                     if batch.num_rows:
                         yield ArrowBlock.of(batch)

@@ -114,8 +114,9 @@ class Builtin(Source):
         except OSError as error:
             raise self._failed(error) from None
         except ValueError as error:  # no such data set, or one that is no table
+            cause = " ".join(str(error).split()).rstrip(".")
             raise DataError(
-                f"{self.title}: {' '.join(str(error).split())}; look its name and version up at "
+                f"{self.title}: {cause}; look its name and version up at "
                 "openml.org (params.yaml: preprocess.dataset)"
             ) from None
         for warning in heard:
