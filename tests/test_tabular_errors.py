@@ -246,9 +246,15 @@ def test_more_than_1000_levels_are_told_before_the_file_is_read_to_its_end(parqu
 
 def test_a_list_in_each_cell(parquet):
     assert message(parquet(pa.table({"a": [1.0, 2.0], "b": [[1.0], [2.0]]}))) == (
-        "t.parquet: column 'b' is of type list<element: double>, and an autoencoder needs numbers "
-        "or levels: one column for each number. Leave it out (params.yaml: preprocess.drop: [b])"
+        "t.parquet: column 'b' is of type list<element: double>, which is neither number nor text; "
+        "save one column for each number, or leave it out (params.yaml: preprocess.drop: [b])"
     )
+
+
+@pytest.mark.parametrize("role", ["label", "group", "time", "weight"])
+def test_a_list_in_each_cell_of_a_column_with_a_role(parquet, role):
+    path = parquet(pa.table({"a": [1.0, 2.0], "b": [[1.0], [2.0]]}))
+    assert "column 'b' is of type list<element: double>" in message(path, **{role: "b"})
 
 
 def test_columns_with_the_same_name(csv):

@@ -148,6 +148,19 @@ def test_a_text_in_one_file_and_numbers_in_the_other(tmp_path, later):
     assert np.isnan(values(tabular(tmp_path, missing_values=["?"]))).sum() == 1
 
 
+def test_times_may_be_written_in_another_way_in_each_file(tmp_path):
+    (tmp_path / "1.csv").write_text("a,t\n1,2024-05-01\n")
+    (tmp_path / "2.csv").write_text("a,t\n2,2024-05-02T00:00\n3,2024-05-02T03:00+02:00\n")
+    assert np.diff(beside(tabular(tmp_path, time="t"), "time_N")).tolist() == [86400, 3600]
+
+
+def test_a_text_that_kinds_calls_a_number_is_told_with_its_file(tmp_path):
+    write(tmp_path / "1.csv", a=[1], b=pa.array([None], pa.string()))
+    write(tmp_path / "2.csv", a=[1], b=["x"])
+    text = refusal(tmp_path, kinds={"b": "count"})
+    assert text.startswith("2.csv: column 'b', line 2: 'x' is text, but params.yaml")
+
+
 def test_integers_and_fractions_are_both_numbers(tmp_path):
     write(tmp_path / "1.parquet", a=[1, 2])
     write(tmp_path / "2.parquet", a=[1.5, None])

@@ -95,11 +95,11 @@ def test_blanks_around_a_text_make_no_level(tmp_path):
 
 def test_a_column_of_texts_that_begins_empty(tmp_path, monkeypatch):
     monkeypatch.setattr("hourglass.sources._delimited._GUESS_BYTES", 1)
-    rows = "1,,\n" * 400_000 + "1,Bern,5\n" * 2
-    (tmp_path / "t.csv").write_text("a,city,n\n" + rows)
+    rows = "1,,,\n" * 400_000 + "1,Bern,5,true\n" * 2
+    (tmp_path / "t.csv").write_text("a,city,n,yes\n" + rows)
     source = tabular(tmp_path / "t.csv")
     assert source.layout().categorical == {"city"}
-    assert same(values(source)[-3:], [[1, np.nan, np.nan], [1, 0, 5], [1, 0, 5]])
+    assert same(values(source)[-3:], [[1, *[np.nan] * 3], [1, 0, 5, 1], [1, 0, 5, 1]])
 
 
 @pytest.mark.parametrize(

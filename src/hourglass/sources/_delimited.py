@@ -193,7 +193,7 @@ class Delimited(Table):
             for name in (n for n in names if n not in found):
                 texts = block.column(name).dictionary.drop_null().to_pylist()
                 if texts:
-                    found[name] = pa.float64() if all(map(is_number, texts)) else pa.string()
+                    found[name] = _type_of(texts)
             if len(found) == len(names):
                 break
         return found
@@ -264,6 +264,13 @@ def _delimiter(head: bytes) -> str:
     line = head.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
     bare = "".join(line.split('"')[::2])
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
+
+
+def _type_of(texts: Sequence[str]) -> pa.DataType:
+    """The type of a column by its first values."""
+    if all(map(is_number, texts)):
+        return pa.float64()
+    return pa.bool_() if {t.strip().lower() for t in texts} <= _BOOLS else pa.string()
 
 
 def _known(kind: pa.DataType) -> pa.DataType:

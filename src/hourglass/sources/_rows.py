@@ -140,6 +140,8 @@ class Rows:
                 known = (sort, table)
             elif {sort, known[0]} == {Sort.TEXT, Sort.LEVELS}:
                 known = (Sort.LEVELS, known[1])
+            elif name == self._options.time and {sort, known[0]} == {Sort.TEXT, Sort.TIME}:
+                known = (Sort.TEXT, known[1])
             elif sort is not known[0]:
                 self._refuse_change(name, sort, table, *known)
         return known[0] if known else Sort.EMPTY
@@ -181,24 +183,30 @@ class Rows:
                 sort is Sort.LEVELS and not self._are_numbers_beneath(name)
             )
             if texts and kind != _CATEGORICAL:
-                place, text = self._first_value(self._tables[0], name, but_numbers=True)
+                table = self._first_with(name, Sort.TEXT, Sort.LEVELS)
+                place, text = self._first_value(table, name, but_numbers=True)
                 raise DataError(
-                    f"{self._where}: column {name!r}, {place}: {shortened(text)!r} is text, but "
+                    f"{table.file}: column {name!r}, {place}: {shortened(text)!r} is text, but "
                     f"params.yaml: preprocess.kinds calls the column {kind}. If it stands for a "
                     f"gap, add it to preprocess.missing_values: {yaml_list([text])}; else mend "
                     f"the text, or say {{{yaml(name)}: categorical}}"
                 )
-            if sort is Sort.OTHER:
-                raise DataError(
-                    f"{self._where}: column {name!r} is of type {self._tables[0].types[name]}, and "
-                    "an autoencoder needs numbers or levels: one column for each number. Leave it "
-                    f"out (params.yaml: preprocess.drop: {yaml_list([name])})"
-                )
+        for name in (n for n, sort in sorts.items() if sort is Sort.OTHER):
+            table = self._first_with(name, Sort.OTHER)
+            raise DataError(
+                f"{table.file}: column {name!r} is of type {table.types[name]}, which is neither "
+                "number nor text; save one column for each number, or leave it out (params.yaml: "
+                f"preprocess.drop: {yaml_list([name])})"
+            )
         days = [n for n in names if sorts[n] is Sort.TIME and kinds.get(n) != _CATEGORICAL]
         if days:
-            table = next(t for t in self._tables if sort_of(t.types[days[0]]) is Sort.TIME)
+            table = self._first_with(days[0], Sort.TIME)
             cells = [(n, *self._first_value(table, n)) for n in days]
             raise complaints.dates(f"{table.file}", cells)
+
+    def _first_with(self, name: str, *sorts: Sort) -> Table:
+        """The first file that holds one of these in a column."""
+        return next(t for t in self._tables if sort_of(t.types[name]) in sorts)
 
     def _first_value(self, table: Table, name: str, but_numbers: bool = False) -> tuple[str, str]:
         """Place and text of the first value, or of the first that is no number."""
