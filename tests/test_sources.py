@@ -17,6 +17,7 @@ from tests.settings import preprocess
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
 from hourglass.sources import LABEL, SOURCES, Source
+from hourglass.sources._delimited import COMPRESSIONS
 
 NAMES = ("a", "b", "c")
 
@@ -127,6 +128,16 @@ def test_rows_are_the_same_for_any_chunk_size(tmp_path, monkeypatch, suffix):
     chunks = [chunk.values_NF for chunk in tabular(path).chunks()]
     assert {len(chunk_NF) for chunk_NF in chunks} == {1000}
     assert np.array_equal(np.concatenate(chunks), rows_NF)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".lz4"])
+@pytest.mark.parametrize("inner", [".csv", ".tsv"])
+def test_texts_may_be_compressed(tmp_path, inner, suffix):
+    plain = write_csv(tmp_path / "plain", delimiter="," if inner == ".csv" else "\t")
+    path = tmp_path / f"t{inner}{suffix}"
+    with pa.output_stream(str(path), compression=COMPRESSIONS[suffix]) as out:
+        out.write(plain.read_bytes())
+    assert np.array_equal(values(tabular(path)), table())
 
 
 def test_a_folder_with_one_table_is_that_table(tmp_path):

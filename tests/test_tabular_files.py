@@ -41,6 +41,12 @@ def test_a_place_names_the_file_too(tmp_path):
     ]
 
 
+def test_a_place_tells_files_of_the_same_name_apart(tmp_path):
+    for year in (2023, 2024):
+        write(tmp_path / f"year={year}" / "part-0.csv", a=[1, 2])
+    assert tabular(tmp_path).place(3) == "year=2024/part-0.csv, line 3"
+
+
 def test_arrays_of_a_folder_are_one_table(tmp_path):
     np.save(tmp_path / "1.npy", np.ones((3, 2)))
     np.save(tmp_path / "2.npy", np.zeros((2, 2)))

@@ -28,6 +28,9 @@ class Sort(StrEnum):
     OTHER = "neither numbers nor texts"
 
 
+NUMERIC = frozenset({Sort.NUMBER, Sort.BOOLEAN, Sort.EMPTY})
+
+
 def sort_of(kind: pa.DataType) -> Sort:
     """The sort of a type of Arrow's."""
     types = pa.types
