@@ -2,17 +2,22 @@
 
 import gzip
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
+from sklearn.utils import Bunch
 from tests.settings import preprocess
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.schema import Kind
-from hourglass.sources import SOURCES, Source
+from hourglass.sources import LABEL, SOURCES, Source
+from hourglass.sources._delimited import COMPRESSIONS
 
 NAMES = ("a", "b", "c")
 
@@ -37,24 +42,26 @@ def write(path, rows_NF):
         np.savez(path, X=rows_NF)
     elif path.suffix == ".parquet":
         pq.write_table(pa.table(dict(zip(NAMES, rows_NF.T, strict=True))), path)
+    elif path.suffix in (".arrow", ".feather", ".ipc"):
+        feather.write_feather(pa.table(dict(zip(NAMES, rows_NF.T, strict=True))), path)
     else:
         write_csv(path, rows_NF)
     return path
 
 
-def tabular(path, drop=(), label=""):
-    return SOURCES.load("tabular")(preprocess(source="tabular", drop=drop, label=label), path)
+def tabular(path, **changes):
+    return SOURCES.load("tabular")(preprocess(source="tabular", **changes), path)
 
 
-def builtin(dataset, drop=(), label=""):
-    return SOURCES.load("builtin")(preprocess(dataset=dataset, drop=drop, label=label), Path())
+def builtin(dataset, **changes):
+    return SOURCES.load("builtin")(preprocess(dataset=dataset, **changes), Path())
 
 
 def values(source):
     return np.concatenate([chunk.values_NF for chunk in source.chunks()])
 
 
-@pytest.fixture(params=SOURCES.names())
+@pytest.fixture(params=["builtin", "tabular"])
 def source(request, tmp_path):
     path = write_csv(tmp_path / "table.csv")
     return SOURCES.load(request.param)(preprocess(dataset="wine"), path)
@@ -82,7 +89,7 @@ def test_names_of_columns_differ(source):
 
 def test_a_dropped_column_takes_its_values_along(source):
     names = source.layout().names
-    less = type(source)(source.dataset, source.path, (names[1],), "")
+    less = type(source)(source.options.model_copy(update={"drop": (names[1],)}), source.path)
     assert less.layout().names == names[:1] + names[2:]
     assert less.layout().dropped == {names[1]: "named in preprocess.drop"}
     assert np.array_equal(values(less), np.delete(values(source), 1, axis=1))
@@ -94,13 +101,16 @@ def test_the_title_begins_with_the_name_of_the_source(source):
 
 def test_an_unknown_column_to_drop_is_answered_with_the_nearest(source):
     name = source.layout().names[0]
-    wrong = type(source)(source.dataset, source.path, (name + "x",), "")
+    wrong = type(source)(source.options.model_copy(update={"drop": (name + "x",)}), source.path)
     with pytest.raises(UnknownNameError, match=r"preprocess\.drop: no column ") as error:
         wrong.layout()
     assert (f"did you mean {name!r}?" in str(error.value)) or len(name) == 1
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", ".csv.gz", ".tsv", ".parquet", ".arrow", ".feather", ".ipc", ".npy", ".npz"],
+)
 def test_each_format_gives_the_same_rows(tmp_path, suffix):
     path = tmp_path / f"t{suffix}"
     if suffix == ".tsv":
@@ -110,15 +120,24 @@ def test_each_format_gives_the_same_rows(tmp_path, suffix):
     assert np.array_equal(values(tabular(path)), table())
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow", ".npy", ".npz"])
 def test_rows_are_the_same_for_any_chunk_size(tmp_path, monkeypatch, suffix):
     rows_NF = table(40_000)
     path = write(tmp_path / f"t{suffix}", rows_NF)
-    for module in ("_table", "_delimited"):
-        monkeypatch.setattr(f"hourglass.sources.{module}.CHUNK_VALUES", 3000)
-    chunks = list(tabular(path).chunks())
-    assert len(chunks) > 1
+    monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", 3000)
+    chunks = [chunk.values_NF for chunk in tabular(path).chunks()]
+    assert {len(chunk_NF) for chunk_NF in chunks} == {1000}
     assert np.array_equal(np.concatenate(chunks), rows_NF)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".lz4"])
+@pytest.mark.parametrize("inner", [".csv", ".tsv"])
+def test_texts_may_be_compressed(tmp_path, inner, suffix):
+    plain = write_csv(tmp_path / "plain", delimiter="," if inner == ".csv" else "\t")
+    path = tmp_path / f"t{inner}{suffix}"
+    with pa.output_stream(str(path), compression=COMPRESSIONS[suffix]) as out:
+        out.write(plain.read_bytes())
+    assert np.array_equal(values(tabular(path)), table())
 
 
 def test_a_folder_with_one_table_is_that_table(tmp_path):
@@ -157,7 +176,7 @@ def test_a_line_break_in_quotes_does_not_end_a_row(tmp_path):
 
 
 def test_line_breaks_in_quotes_do_not_matter_where_blocks_meet(tmp_path, monkeypatch):
-    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+    monkeypatch.setattr("hourglass.sources._delimited._LEAST_BLOCK", 1)
     note = '"' + "x\n" * 50 + '"'
     rows = "".join(f"{i},{note}\n" for i in range(30_000))
     (tmp_path / "t.csv").write_text("a,note\n" + rows)
@@ -245,13 +264,14 @@ def test_names_may_be_numbers_that_count_up(tmp_path):
 
 def test_digits_is_an_image_with_walls():
     layout = builtin("digits").layout()
-    assert (layout.kind, layout.bounds, layout.grid) == (Kind.CONTINUOUS, (0.0, 16.0), (8, 8))
+    assert (layout.kind, layout.bounds) == (Kind.CONTINUOUS, (0.0, 16.0))
+    assert layout.shape == (8, 8, 1)
     assert values(builtin("digits")).shape == (1797, 64)
 
 
 def test_digits_without_a_pixel_is_no_image():
     layout = builtin("digits", drop=("pixel_0_0",)).layout()
-    assert (layout.bounds, layout.grid, len(layout.names)) == ((0.0, 16.0), None, 63)
+    assert (layout.bounds, layout.shape, len(layout.names)) == ((0.0, 16.0), None, 63)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +280,7 @@ def test_digits_without_a_pixel_is_no_image():
 )
 def test_builtin_tables_leave_kind_and_walls_to_inference(dataset, shape):
     layout = builtin(dataset).layout()
-    assert (layout.kind, layout.bounds, layout.grid) == (None, None, None)
+    assert (layout.kind, layout.bounds, layout.shape) == (None, None, None)
     assert values(builtin(dataset)).shape == shape
 
 
@@ -269,7 +289,8 @@ def test_an_unknown_builtin_data_set_is_answered_with_the_nearest():
         builtin("digit").layout()
     assert str(error.value) == (
         "params.yaml: preprocess.dataset: unknown builtin data set 'digit', did you mean 'digits'? "
-        "(known: breast_cancer, california_housing, diabetes, digits, wine)"
+        "(known: breast_cancer, california_housing, diabetes, digits, wine, openml:NAME, "
+        "openml:NAME:VERSION)"
     )
 
 
@@ -284,3 +305,106 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch):
         "builtin: california_housing: the download failed (no network); connect to the internet "
         "once, or set params.yaml: preprocess.dataset to digits, breast_cancer, wine or diabetes"
     )
+
+
+def labels(source):
+    return np.concatenate([chunk.label_N for chunk in source.chunks()])
+
+
+def test_a_builtin_data_set_gives_its_target_as_the_label():
+    source = builtin("digits")
+    assert labels(source)[:10].tolist() == list(range(10))
+    assert source.levels() == {}
+    source = builtin("wine")
+    assert np.bincount(labels(source).astype(int)).tolist() == [59, 71, 48]
+    assert source.levels() == {LABEL: ("class_0", "class_1", "class_2")}
+    assert labels(builtin("diabetes")).max() == 346
+
+
+def test_a_column_of_a_builtin_data_set_may_have_a_role():
+    source = builtin("diabetes", label="sex", weight="bmi", columns=["s*"])
+    assert source.layout().names == ("s1", "s2", "s3", "s4", "s5", "s6")
+    assert set(labels(source)) == {1, 2}
+    assert next(source.chunks()).weight_N[0] == 32.1
+
+
+@pytest.fixture
+def openml(monkeypatch):
+    """A stand-in for openml.org that holds one data set."""
+    asked = []
+    frame = pd.DataFrame(
+        {
+            "age": [39, 50, 38, 53, 28, 37],
+            "work": pd.Categorical(
+                ["state", "self", None, "state", "self", "state"], ["never", "self", "state"]
+            ),
+            "sex": ["f", "m", "m", "f", "f", "m"],
+        }
+    )
+
+    def fetch(name, *, version, as_frame, parser):
+        asked.append((name, version))
+        assert (as_frame, parser) == (True, "auto")
+        if name != "adult":
+            raise ValueError(f"No active dataset {name} found.")
+        warnings.warn("Multiple active versions\n exist.", UserWarning, stacklevel=2)
+        target = pd.Series(pd.Categorical(["<=50K", ">50K"] * 3), name="class")
+        return Bunch(data=frame, target=target)
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    return asked
+
+
+def test_a_data_set_of_openml_has_levels_and_a_label(openml, caplog):
+    source = builtin("openml:adult:2")
+    assert source.title == "builtin: openml:adult:2"
+    assert source.layout().names == ("age", "work", "sex")
+    assert source.layout().categorical == {"work", "sex"}
+    expected = [[39, 0, 0], [50, 1, 1], [38, np.nan, 1], [53, 0, 0], [28, 1, 0], [37, 0, 1]]
+    assert np.array_equal(values(source), expected, equal_nan=True)
+    assert labels(source).tolist() == [0, 1] * 3
+    assert source.levels() == {
+        "work": ("state", "self"),
+        "sex": ("f", "m"),
+        LABEL: ("<=50K", ">50K"),
+    }
+    assert openml == [("adult", 2)]
+    assert "builtin: openml:adult:2: Multiple active versions exist." in caplog.text
+
+
+def test_without_a_version_openml_gives_the_active_one(openml):
+    builtin("openml:adult").layout()
+    assert openml == [("adult", "active")]
+
+
+def test_a_column_of_openml_may_be_dropped_or_the_label(openml):
+    source = builtin("openml:adult", drop=["w*"], label="sex")
+    assert source.layout().names == ("age",)
+    assert labels(source).tolist() == [0, 1, 1, 0, 0, 1]
+
+
+def test_a_data_set_that_openml_does_not_have(openml):
+    with pytest.raises(DataError) as error:
+        builtin("openml:adlut").layout()
+    assert str(error.value) == (
+        "builtin: openml:adlut: No active dataset adlut found; look its name and version up at "
+        "openml.org (params.yaml: preprocess.dataset)"
+    )
+
+
+@pytest.mark.parametrize("dataset", ["openml:", "openml:adult:two", "openml:adult:"])
+def test_a_name_that_openml_can_not_have(openml, dataset):
+    with pytest.raises(UnknownNameError, match="write openml:NAME or openml:NAME:VERSION"):
+        builtin(dataset).layout()
+    assert openml == []
+
+
+def test_a_download_from_openml_that_fails_says_what_to_do(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
+    with pytest.raises(
+        DataError, match=r"^builtin: openml:adult: the download failed \(no network"
+    ):
+        builtin("openml:adult").layout()

@@ -2,24 +2,36 @@
 
 import datetime
 import gzip
+import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.settings import preprocess
 
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources import SOURCES
 
-ADVICE = (
-    "Leave the column out (params.yaml: preprocess.drop: {}), name it in preprocess.label if it is "
-    "the label, or encode it as numbers in the file."
-)
+TYPES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4), .parquet, .arrow, .feather, .ipc, .npy or .npz"
 
 
-def message(path, drop=(), label="", error=DataError):
+def among_numbers(file, column, place, text, hint="", also=""):
+    """The error of a text among numbers."""
+    shown = text if text.isalpha() and text != "true" else json.dumps(text, ensure_ascii=False)
+    return (
+        f"{file}: column {column!r}, {place}: {text!r} is text among numbers. {hint}"
+        f"If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+        f"[{shown}]; if the column holds levels, say so in "
+        f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
+        f"(preprocess.drop: [{column}{also and ', ' + also}])."
+        + (f" Texts among numbers are also in: {also}." if also else "")
+    )
+
+
+def message(path, error=DataError, **changes):
     """The error that reading the whole file ends in, without the folder."""
-    source = SOURCES.load("tabular")("", path, drop, label)
+    source = SOURCES.load("tabular")(preprocess(source="tabular", **changes), path)
 
     def read():
         source.layout()
@@ -78,28 +90,35 @@ def test_a_folder_without_a_table_says_what_belongs_there(tmp_path):
     (tmp_path / "README.md").write_text("hello")
     (tmp_path / "t.xlsx").write_text("hello")
     assert message(tmp_path).endswith(
-        "holds no table (it holds t.xlsx); put one file there, .csv, .tsv (also .gz, .zst, .bz2 or "
-        ".lz4), .parquet, .npy or .npz, or name yours in params.yaml: preprocess.path"
+        f"holds no table (it holds t.xlsx); put one there, {TYPES}, or name yours in params.yaml: "
+        "preprocess.path"
     )
 
 
-def test_a_folder_with_several_tables_lists_them(csv, npy, tmp_path):
+def test_a_folder_with_several_formats_lists_its_tables(csv, npy, tmp_path):
     csv("a\n1\n")
     npy(np.zeros((3, 1)))
-    assert "holds 2 tables: t.csv, t.npy; name one, such as params.yaml: preprocess.path:" in (
-        message(tmp_path)
+    folder = tmp_path.name
+    assert message(tmp_path) == (
+        f"{folder} holds tables of several formats: t.csv, t.npy; name one, such as params.yaml: "
+        f"preprocess.path: {folder}/t.csv, or those that belong together: {folder}/*.csv"
     )
+
+
+def test_a_table_and_its_compressed_copy_are_two_formats(csv, tmp_path):
+    path = csv("a\n1\n")
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert "holds tables of several formats: t.csv, t.csv.gz;" in message(tmp_path)
 
 
 def test_an_unknown_type_lists_the_known(tmp_path):
     (tmp_path / "t.xlsx").write_text("hello")
     assert message(tmp_path / "t.xlsx") == (
-        "t.xlsx: unknown type '.xlsx'; save the table as .csv, .tsv (also .gz, .zst, .bz2 or "
-        ".lz4), .parquet, .npy or .npz"
+        f"t.xlsx: unknown type '.xlsx'; save the table as {TYPES}"
     )
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow", ".npy", ".npz"])
 def test_an_empty_file(tmp_path, suffix):
     (tmp_path / f"t{suffix}").touch()
     assert message(tmp_path / f"t{suffix}") == (
@@ -120,73 +139,122 @@ def test_a_parquet_file_without_rows(parquet):
     assert text == "t.parquet holds 1 columns and 0 rows; add the rows"
 
 
-def test_a_text_column_is_named_with_its_first_value_and_line(csv):
-    assert message(csv("a,city\n1,Bern\n2,Basel\n")) == (
-        "t.csv: column 'city', line 2: 'Bern' is text, and an autoencoder needs numbers. "
-        + ADVICE.format("[city]")
-    )
+def test_a_text_among_numbers_is_named_with_its_line(csv):
+    text = message(csv("a,b\n1,1\n2,2\n3,oops\n4,4\n"))
+    assert text == among_numbers("t.csv", "b", "line 4", "oops")
 
 
-def test_all_text_columns_stand_in_the_remedy(csv):
-    text = message(csv("city,a,first name\nBern,1,\nBasel,2,Eva\n"))
-    assert text == (
-        "t.csv: column 'city', line 2: 'Bern' is text, and an autoencoder needs numbers. "
-        + ADVICE.format('[city, "first name"]')
-        + " Texts are also in: first name."
-    )
-
-
-def test_a_text_late_in_the_file_is_found(csv):
-    lines = [f"{i},{i}" for i in range(400_000)]
-    lines[390_000] = "1,oops"
-    text = message(csv("a,b\n" + "\n".join(lines) + "\n"))
-    assert text.startswith("t.csv: column 'b', line 390002: 'oops' is text")
+def test_all_columns_with_texts_late_in_the_file_stand_in_the_remedy(csv):
+    lines = [f"{i},{i},{i}" for i in range(900_000)]
+    lines[890_000], lines[890_900] = "1,oops,1", "?,1,1"
+    text = message(csv("a,b,c\n" + "\n".join(lines) + "\n"))
+    assert text == among_numbers("t.csv", "b", "line 890002", "oops", also="a")
 
 
 @pytest.mark.parametrize(
     ("cell", "hint"),
     [
-        ("?", "If it stands for a missing value, leave the cell empty."),
-        ("unknown", "If it stands for a missing value, leave the cell empty."),
-        (" NA", "If it stands for a missing value, leave the cell empty."),
-        ('"1,5"', "Decimals are written with a point."),
-        ('"1,500"', "Decimals are written with a point, thousands without a separator."),
-        ('"1,234,567"', "Thousands are written without a separator."),
-        ("12 kg", "Numbers are written without a unit."),
-        ("5%", "Numbers are written without a unit."),
+        ("?", ""),
+        ("unknown", ""),
+        ('"1,5"', "Decimals are written with a point. "),
+        ('"1,500"', "Decimals are written with a point, thousands without a separator. "),
+        ('"1,234,567"', "Thousands are written without a separator. "),
+        ("12 kg", "Numbers are written without a unit. "),
+        ("5%", "Numbers are written without a unit. "),
     ],
 )
 def test_a_text_among_numbers_comes_with_a_hint(csv, cell, hint):
-    text = message(csv(f"a,b\n1,2\n3,{cell}\n"))
-    shown = cell.strip('"')
-    assert text == (
-        f"t.csv: column 'b', line 3: {shown!r} is text, and an autoencoder needs numbers. {hint} "
-        + ADVICE.format("[b]")
+    text = message(csv(f"a,b\n1,2\n3,{cell}\n5,6\n"))
+    assert text == among_numbers("t.csv", "b", "line 3", cell.strip('"'), hint)
+
+
+def test_decimals_with_a_comma_are_no_levels(csv):
+    text = message(csv('a;b\n1;"1,5"\n2;"2,5"\n3;"1,5"\n4;"1,5"\n5;"2,5"\n'))
+    assert text == among_numbers(
+        "t.csv", "b", "line 2", "1,5", "Decimals are written with a point. "
     )
 
 
 def test_a_word_after_blocks_of_numbers(csv, monkeypatch):
-    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+    monkeypatch.setattr("hourglass.sources._delimited._GUESS_BYTES", 1)
     text = message(csv("a\n" + "1\n" * 1_000_000 + "true\n"))
-    assert text.startswith("t.csv: column 'a', line 1000002: 'true' is text")
+    assert text == among_numbers("t.csv", "a", "line 1000002", "true")
+
+
+def test_a_text_among_numbers_that_are_saved_as_text(parquet):
+    table = pa.table({"a": ["1.5", "2.5", "x", "3.5"]})
+    assert message(parquet(table)) == among_numbers("t.parquet", "a", "row 3", "x")
+
+
+def test_numbers_that_are_saved_as_text(parquet):
+    assert message(parquet(pa.table({"a": ["1.5", "2.5", None, "3.5"]}))) == (
+        "t.parquet: column 'a', row 1: the number '1.5' is written as text. Save the column as "
+        "numbers; if it holds levels, say so in params.yaml: preprocess.kinds: {a: categorical}; "
+        "or leave it out (preprocess.drop: [a])"
+    )
+
+
+def test_a_text_in_a_column_that_is_said_to_hold_numbers(csv):
+    text = message(csv("a,b\n1,x\n2,x\n3,y\n4,y\n"), kinds={"b": "continuous"})
+    assert text == (
+        "t.csv: column 'b', line 2: 'x' is text, but params.yaml: preprocess.kinds calls the "
+        "column continuous. If it stands for a gap, add it to preprocess.missing_values: [x]; "
+        "else mend the text, or say {b: categorical}"
+    )
 
 
 def test_dates_are_called_dates(csv, parquet):
-    assert message(csv("a,day\n1,2024-05-01\n")).startswith(
-        "t.csv: column 'day', line 2: '2024-05-01' is a date or time, and an autoencoder needs"
+    advice = (
+        "is a date or time, and an autoencoder needs numbers or levels. Leave the column out "
+        "(params.yaml: preprocess.drop: [{}]), or name it in preprocess.time if rows are to be "
+        "split by it."
     )
-    table = pa.table({"day": [datetime.date(2024, 5, 1)]})
-    assert message(parquet(table)).startswith(
-        "t.parquet: column 'day', row 1: '2024-05-01' is a date or time"
+    assert message(csv("a,day\n1,2024-05-01\n")) == (
+        "t.csv: column 'day', line 2: '2024-05-01' " + advice.format("day")
+    )
+    assert message(csv("a,day,hour\n1,31.12.2024,7\n2,,7\n3,31.12.2024,7\n")) == (
+        "t.csv: column 'day', line 2: '31.12.2024' " + advice.format("day")
+    )
+    table = pa.table({"day": [None, datetime.date(2024, 5, 1)], "t": [datetime.time(12)] * 2})
+    assert message(parquet(table)) == (
+        "t.parquet: column 'day', row 2: '2024-05-01' "
+        + advice.format("day, t")
+        + " Dates or times are also in: t."
     )
 
 
-def test_a_parquet_text_column_shows_its_first_value(parquet):
-    text = message(parquet(pa.table({"a": [1, 2], "city": [None, "Bern"]})))
-    assert text == (
-        "t.parquet: column 'city', row 2: 'Bern' is text, and an autoencoder needs numbers. "
-        + ADVICE.format("[city]")
+def test_an_identifier_is_no_feature(csv):
+    rows = "".join(f"{i},P{i},x\n" for i in range(300))
+    assert message(csv("a,id,b\n" + rows)) == (
+        "t.csv: column 'id' holds 300 different values in 300 rows (such as 'P0', 'P1', 'P2'): an "
+        "identifier or free text is no feature, whose values recur: two rows for each at least. "
+        "Leave the column out (params.yaml: preprocess.drop: [id]), or name it in preprocess.label "
+        "or preprocess.group if it is one."
     )
+
+
+def test_more_than_1000_levels_are_told_before_the_file_is_read_to_its_end(parquet, monkeypatch):
+    monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", 4000)
+    levels = np.arange(60_000) % 1500
+    table = {"id": [f"P{k}" for k in levels], "name": [f"N{k}" for k in levels]}
+    text = message(parquet(pa.table(table)))
+    assert "column 'id' holds 1500 different values in 2000 rows" in text
+    assert "which has at most 1000." in text
+    assert "preprocess.drop: [id, name]" in text
+    assert text.endswith("The same holds for: name.")
+
+
+def test_a_list_in_each_cell(parquet):
+    assert message(parquet(pa.table({"a": [1.0, 2.0], "b": [[1.0], [2.0]]}))) == (
+        "t.parquet: column 'b' is of type list<element: double>, which is neither number nor text; "
+        "save one column for each number, or leave it out (params.yaml: preprocess.drop: [b])"
+    )
+
+
+@pytest.mark.parametrize("role", ["label", "group", "time", "weight"])
+def test_a_list_in_each_cell_of_a_column_with_a_role(parquet, role):
+    path = parquet(pa.table({"a": [1.0, 2.0], "b": [[1.0], [2.0]]}))
+    assert "column 'b' is of type list<element: double>" in message(path, **{role: "b"})
 
 
 def test_columns_with_the_same_name(csv):
@@ -261,7 +329,7 @@ def test_a_truncated_archive(tmp_path):
     assert text.endswith("; check that the file is whole")
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".npz"])
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".npy", ".npz"])
 def test_a_file_that_is_not_what_its_name_says(tmp_path, suffix):
     (tmp_path / f"t{suffix}").write_text("hello, world")
     assert message(tmp_path / f"t{suffix}").startswith(f"t{suffix} can't be read as ")
@@ -326,6 +394,6 @@ def test_unknown_columns_are_answered_with_the_nearest(csv):
 
 def test_no_feature_left(csv):
     assert message(csv("a,b\n1,2\n"), drop=("a",), label="b") == (
-        "t.csv: no feature is left: all 2 columns are named in params.yaml: preprocess.drop or "
-        "preprocess.label; leave at least one column in"
+        "t.csv: no feature is left: all 2 columns are left out (named in preprocess.label, named "
+        "in preprocess.drop); leave at least one in (params.yaml: preprocess)"
     )

@@ -2,18 +2,18 @@
 
 import zipfile
 import zlib
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
-from hourglass.sources._table import Table, chunk_rows
+from hourglass.sources._table import Block, Sort, Table, chunk_rows
 
 _BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -25,6 +25,47 @@ class Header:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         self.shape, self.fortran, self.dtype = read(file)
+
+
+class ArrayBlock(Block):
+    """Rows of an array, and of the arrays beside it.
+
+    Args:
+        values_NF: The table's rows.
+        beside: Name -> n values.
+    """
+
+    def __init__(
+        self, values_NF: NDArray[Any], beside: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
+        self._values_NF = values_NF
+        self._beside = beside or {}
+        self.rows = len(values_NF)
+
+    def column(self, name: str) -> pa.Array:
+        """See `Block.column`."""
+        values_N = self._beside[name] if name in self._beside else self._values_NF[:, int(name)]
+        if values_N.dtype.kind == "S":
+            values_N = np.char.decode(values_N, "utf-8", "replace")
+        if values_N.dtype.kind == "U":
+            return pa.array(values_N.tolist(), pa.string())
+        if values_N.dtype.kind == "f" and values_N.dtype.itemsize > 8:
+            return pa.array(values_N.astype(np.float64))
+        return pa.array(values_N.astype(values_N.dtype.newbyteorder("=")))
+
+    def fill(self, out_NF: NDArray[Any], at: Sequence[int], names: Sequence[str]) -> None:
+        """See `Block.fill`."""
+        columns, width = [int(name) for name in names], self._values_NF.shape[1]
+        every = columns == list(range(width)) == list(at)
+        if every and out_NF.shape[1] == width:
+            out_NF[:] = self._values_NF
+        elif columns:
+            out_NF[:, list(at)] = self._values_NF[:, columns]
+
+    def part(self, start: int, stop: int) -> Block:
+        """See `Block.part`."""
+        beside = {name: values_N[start:stop] for name, values_N in self._beside.items()}
+        return ArrayBlock(self._values_NF[start:stop], beside)
 
 
 class ArrayTable(Table):
@@ -47,28 +88,12 @@ class ArrayTable(Table):
                 f"{what} has shape {shape}; a table has two dimensions, rows and columns: "
                 f"save array.{advice if shape else 'reshape(1, 1)'}"
             )
-        if 0 in shape:
-            raise DataError(f"{what} has shape {shape} and holds no values; add the rows")
+        nothing = f"{what} has shape {shape} and holds no values; add the rows"
+        if not shape[1]:
+            raise DataError(nothing)
+        self.empty = "" if shape[0] else nothing
         self.names = tuple(map(str, range(shape[1])))
-
-    def check(self, features: Sequence[str]) -> None:
-        """See `Table.check`: all columns have the array's type, which was looked at on opening."""
-
-    def integers(self, features: Sequence[str]) -> list[int]:
-        """See `Table.integers`."""
-        wide = self.header.dtype.kind in "iu" and self.header.dtype.itemsize == 8
-        return list(range(len(features))) if wide else []
-
-    def chunks(self, features: Sequence[str]) -> Iterator[NDArray[np.float64]]:
-        """See `Table.chunks`."""
-        columns = [int(name) for name in features]
-        every = len(columns) == len(self.names)
-        for block in self._blocks(chunk_rows(len(self.names))):
-            yield np.array(block if every else block[:, columns], dtype=np.float64)
-
-    @abstractmethod
-    def _blocks(self, rows: int) -> Iterator[NDArray[np.generic]]:
-        """Slices of so many rows."""
+        self.types = dict.fromkeys(self.names, _arrow_type(dtype))
 
 
 class Npy(ArrayTable):
@@ -87,13 +112,15 @@ class Npy(ArrayTable):
             raise _unreadable(file, error) from None
         self._accept(f"{file}")
 
-    def _blocks(self, rows: int) -> Iterator[NDArray[np.generic]]:
+    def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:  # noqa: ARG002  # all there
+        """See `Table.blocks`."""
+        rows = chunk_rows(len(self.names))
         try:
             array = np.load(self.file, mmap_mode="r", allow_pickle=False)
         except _BROKEN as error:
             raise _unreadable(self.file, error) from None
         for start in range(0, len(array), rows):
-            yield array[start : start + rows]
+            yield ArrayBlock(array[start : start + rows])
 
 
 class Npz(ArrayTable):
@@ -117,8 +144,25 @@ class Npz(ArrayTable):
                 "or leave just one with two dimensions"
             )
         self.header = headers[self._name]
-        self.others = tuple(name for name in headers if name != self._name)
+        self._headers_beside = {n: h for n, h in headers.items() if n != self._name}
+        self.others = tuple(self._headers_beside)
         self._accept(f"{file}: array {self._name!r}")
+        beside = {n: _arrow_type(h.dtype) for n, h in self._headers_beside.items()}
+        self.types = beside | dict(self.types)
+
+    def check(self, names: Sequence[str]) -> None:
+        """See `Table.check`: arrays beside the table must go with its rows."""
+        for name in names:
+            if name in self.names:
+                continue
+            header, rows = self._headers_beside[name], self.header.shape[0]
+            if header.dtype.kind not in "biufUSM":
+                raise DataError(f"{self.file}: array {name!r} {_why_not(header.dtype)}")
+            if header.shape != (rows,):
+                raise DataError(
+                    f"{self.file}: array {name!r} has shape {header.shape}, but array "
+                    f"{self._name!r} has {rows} rows; save it with shape ({rows},)"
+                )
 
     def _headers(self) -> dict[str, Header]:
         with self._archive() as archive:
@@ -137,19 +181,49 @@ class Npz(ArrayTable):
         except _BROKEN as error:
             raise _unreadable(self.file, error) from None
 
-    def _blocks(self, rows: int) -> Iterator[NDArray[np.generic]]:
-        """Streams arrays in C order; one in Fortran order has to be read whole."""
-        with self._archive() as archive, archive.open(f"{self._name}.npy") as stream:
-            if self.header.fortran:
-                array = npy.read_array(stream, allow_pickle=False)
-                yield from (array[i : i + rows] for i in range(0, len(array), rows))
-                return
-            Header(stream)
-            count, width = self.header.shape
-            for start in range(0, count, rows):
-                n = min(rows, count - start)
-                data = stream.read(n * width * self.header.dtype.itemsize)
-                yield np.frombuffer(data, self.header.dtype, n * width).reshape(n, width)
+    def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
+        """See `Table.blocks`: streams arrays in C order; one in Fortran order is read whole."""
+        beside = [name for name in wanted if name in self._headers_beside]
+        with ExitStack() as files:
+            archive = files.enter_context(self._archive())
+            streams = {
+                name: files.enter_context(archive.open(f"{name}.npy"))
+                for name in (self._name, *beside)
+            }
+            parts = {name: _parts(stream, self._rows()) for name, stream in streams.items()}
+            for values_NF in parts.pop(self._name):
+                yield ArrayBlock(values_NF, {name: next(of_it) for name, of_it in parts.items()})
+
+    def _rows(self) -> int:
+        return chunk_rows(len(self.names))
+
+
+def _parts(stream: IO[bytes], rows: int) -> Iterator[NDArray[Any]]:
+    """An array in slices of so many rows."""
+    header = Header(stream)
+    count, *rest = header.shape
+    width = int(np.prod(rest))
+    if header.fortran and rest:
+        data = np.frombuffer(stream.read(), header.dtype, count * width)
+        array = data.reshape(header.shape, order="F")
+        yield from (array[i : i + rows] for i in range(0, count, rows))
+        return
+    for start in range(0, count, rows):
+        n = min(rows, count - start)
+        data = np.frombuffer(stream.read(n * width * header.dtype.itemsize), header.dtype)
+        yield data.reshape(n, *rest)
+
+
+def _arrow_type(dtype: np.dtype[Any]) -> pa.DataType:
+    """Arrow's type of an array's values; of what has none, binary."""
+    if dtype.kind in "US":
+        return pa.string()
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return pa.float64()
+    try:
+        return pa.from_numpy_dtype(dtype.newbyteorder("="))
+    except (pa.ArrowNotImplementedError, ValueError):
+        return pa.binary()
 
 
 def _why_not(dtype: np.dtype[np.generic]) -> str:

@@ -3,24 +3,33 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
-from numpy.typing import NDArray
 
 from hourglass.errors import DataError
-from hourglass.sources._table import CHUNK_VALUES, NULLS, Table, check_names, shortened, text_error
+from hourglass.sources._complaints import text_among_numbers
+from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, sort_of
+from hourglass.sources._texts import NULLS, counted, is_number, is_utf8, shortened
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _BOOLS = {"true", "false", "0", "1"}
 _LOOK_FURTHER = 1000  # rows after the first text in which other columns with texts are looked for
 _HEAD_BYTES = 1 << 16
+_GUESS_BYTES = 8 << 20  # at the beginning of the file, by which types are guessed
+_FEWEST_ROWS, _MANY_ROWS = 32, 1024  # of a block, were each cell 8 letters long
+_LEAST_BLOCK, _LARGEST_BLOCK = 1 << 20, 1 << 24  # bytes of text that are read at once
+_AS = {
+    Sort.NUMBER: pa.float64(),
+    Sort.BOOLEAN: pa.bool_(),
+    Sort.TEXT: pa.dictionary(pa.int32(), pa.string()),
+}
+_WORDY = (Sort.TEXT, Sort.TIME)
 _WORDS = re.compile(r"[^\s:][\s:]+[^\s:]")  # two, or numbers, with blanks or colons between
 
 
@@ -31,8 +40,9 @@ class Delimited(Table):
         DataError: it is empty, holds a header only, is not UTF-8, or its names can't be used.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, nulls: Sequence[str] = NULLS) -> None:
         self.file = file
+        self._nulls = list(nulls)
         self._compression = COMPRESSIONS.get(file.suffix.lower())
         self._delimiter = _delimiter(self._head())
         with self._text() as text:
@@ -42,33 +52,34 @@ class Delimited(Table):
         if not header:
             raise DataError(f"{file} is empty; put a table with a header line there")
         self.names = tuple(name.strip() for name in header)
-        if second is None:
-            raise DataError(f"{file} holds a header line but no rows; add the rows")
         check_names(self.names, f"{file}")
         self._refuse_numbers_as_names()
-        self._types = self._guess_types()
+        if second is None:
+            self.empty = f"{file} holds a header line but no rows; add the rows"
+            self.types = dict.fromkeys(self.names, pa.null())
+        else:
+            self.types = self._guess_types()
 
-    def check(self, features: Sequence[str]) -> None:
-        """See `Table.check`: judged by the first block of the file."""
-        if any(self._is_text(self._types[name]) for name in features):
-            raise self._diagnosis(features, "a column holds text")
+    def check(self, names: Sequence[str]) -> None:
+        """See `Table.check`; columns without a value so far are read on up to their first one."""
+        if len(self.names) == len(names) == 1 and sort_of(self.types[names[0]]) in _WORDY:
+            self._refuse_words(names[0])
+        unknown = [n for n in names if pa.types.is_null(self.types[n])]
+        if unknown and not self.empty:
+            self.types = {**self.types, **self._types_further_on(unknown)}
 
-    def chunks(self, features: Sequence[str]) -> Iterator[NDArray[np.float64]]:
-        """See `Table.chunks`."""
-        types = {
-            n: pa.bool_() if pa.types.is_boolean(self._types[n]) else pa.float64() for n in features
-        }
+    def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
+        """See `Table.blocks`."""
+        if self.empty:
+            return
+        types = {name: _AS[sort] for name, sort in wanted.items()}
         try:
-            with self._open(types, list(features)) as reader:
+            with self._open(types, self._block_bytes()) as reader:
                 for batch in reader:
                     if batch.num_rows:
-                        yield _matrix(batch)
+                        yield ArrowBlock.of(batch)
         except (pa.ArrowException, OSError) as error:
-            raise self._diagnosis(features, str(error)) from None
-
-    def integers(self, features: Sequence[str]) -> list[int]:
-        """See `Table.integers`: judged by the first block of the file."""
-        return [i for i, n in enumerate(features) if pa.types.is_int64(self._types[n])]
+            raise self._diagnosis(wanted, str(error)) from None
 
     def place(self, row: int) -> str:
         """The line of the file, as an editor numbers it."""
@@ -132,7 +143,7 @@ class Delimited(Table):
 
     def _refuse_numbers_as_names(self) -> None:
         """Numbers in the header are names only if they run like an axis: 0, 1, 2 or wavelengths."""
-        if not all(_is_number(name) for name in self.names):
+        if not all(is_number(name) for name in self.names):
             return
         values = [float(name) for name in self.names]
         steps = {round(b - a, 9) for a, b in pairwise(values)}
@@ -144,44 +155,62 @@ class Delimited(Table):
             "the names of the columns are expected; add a header line"
         )
 
-    def _open(self, types: dict[str, pa.DataType], features: list[str]) -> pc.CSVStreamingReader:
+    def _open(self, types: Mapping[str, pa.DataType], block_bytes: int) -> pc.CSVStreamingReader:
         return pc.open_csv(
             pa.input_stream(str(self.file), compression=self._compression),
             read_options=pc.ReadOptions(
                 column_names=list(self.names),
                 skip_rows=self._header_lines,
-                block_size=self._block_bytes(),
+                block_size=block_bytes,
             ),
             parse_options=pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
             convert_options=pc.ConvertOptions(
-                column_types=types,
-                include_columns=features,
-                null_values=list(NULLS),
+                column_types=dict(types),
+                include_columns=list(types),
+                null_values=self._nulls,
                 strings_can_be_null=True,
             ),
         )
 
     def _block_bytes(self) -> int:
-        """Bytes of text that make up a chunk; many rows even of the widest table."""
-        return max(1 << 20, CHUNK_VALUES * 4, len(self.names) * 256)
+        """Small blocks stay in the cores' caches; but a block of few rows costs calls."""
+        line = len(self.names) * 8
+        block = min(max(_LEAST_BLOCK, line * _MANY_ROWS), _LARGEST_BLOCK)
+        return max(block, line * _FEWEST_ROWS)
 
     def _guess_types(self) -> dict[str, pa.DataType]:
         """Types by the first block."""
         try:
-            with self._open({}, list(self.names)) as reader:
-                return {field.name: field.type for field in reader.schema}
+            with self._open({}, max(_GUESS_BYTES, self._block_bytes())) as reader:
+                return {f.name: _known(f.type) for f in reader.schema}
         except (pa.ArrowException, OSError) as error:
-            raise self._diagnosis((), str(error)) from None
+            raise self._diagnosis({}, str(error)) from None
 
-    @staticmethod
-    def _is_text(kind: pa.DataType) -> bool:
-        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        return not (number or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+    def _types_further_on(self, names: Sequence[str]) -> dict[str, pa.DataType]:
+        """Types of columns that the first block leaves empty, by their first values."""
+        found: dict[str, pa.DataType] = {}
+        for block in self.blocks(dict.fromkeys(names, Sort.TEXT)):
+            for name in (n for n in names if n not in found):
+                texts = block.column(name).dictionary.drop_null().to_pylist()
+                if texts:
+                    found[name] = _type_of(texts)
+            if len(found) == len(names):
+                break
+        return found
 
-    def _diagnosis(self, features: Sequence[str], cause: str) -> DataError:
+    def _refuse_words(self, name: str) -> None:
+        """A single column of text may be several with a separator that is not known."""
+        with self._text() as text:
+            for line, record in self._records(text):
+                if line > self._header_lines and record[0] not in self._nulls:
+                    if _WORDS.search(record[0]):
+                        raise self._unseparated(name, f"line {line}", record[0])
+                    return
+
+    def _diagnosis(self, wanted: Mapping[str, Sort], cause: str) -> DataError:
         """Walks through the file as text and names what pyarrow stumbled over."""
         texts: dict[str, tuple[str, str, str]] = {}
-        positions = [(self.names.index(n), n, self._words(n)) for n in features]
+        columns = [(self.names.index(name), name, sort) for name, sort in wanted.items()]
         left = _LOOK_FURTHER
         with self._text() as text:
             for line, record in self._records(text):
@@ -189,15 +218,28 @@ class Delimited(Table):
                     continue
                 if len(record) != len(self.names):
                     return self._ragged(line, record)
-                for i, name, words in positions:
-                    if name not in texts and not _reads(record[i], words):
+                for i, name, sort in columns:
+                    if name not in texts and not self._reads(record[i], sort):
                         texts[name] = (name, f"line {line}", record[i])
                 left -= bool(texts)
                 if not left:
                     break
         if len(self.names) == len(texts) == 1 and _WORDS.search(texts[self.names[0]][2]):
             return self._unseparated(*texts[self.names[0]])
-        return text_error(self.file, list(texts.values())) if texts else self._unreadable(cause)
+        found = list(texts.values())
+        return text_among_numbers(f"{self.file}", found) if found else self._unreadable(cause)
+
+    def _reads(self, cell: str, sort: Sort) -> bool:
+        """Whether pyarrow reads the cell as a number, as true or false, or as text in UTF-8."""
+        if cell in self._nulls:
+            return True
+        match sort:
+            case Sort.NUMBER:
+                return is_number(cell)
+            case Sort.BOOLEAN:
+                return cell.strip().lower() in _BOOLS
+            case _:
+                return is_utf8(cell)
 
     def _unseparated(self, name: str, place: str, text: str) -> DataError:
         return DataError(
@@ -206,14 +248,10 @@ class Delimited(Table):
             "between them; else encode the column as numbers"
         )
 
-    def _words(self, name: str) -> bool:
-        """Whether true and false are values of the column."""
-        return hasattr(self, "_types") and pa.types.is_boolean(self._types[name])
-
     def _ragged(self, line: int, record: list[str]) -> DataError:
         return DataError(
-            f"{self.file}: line {line} has {_count(record, 'cell')}, but the header names "
-            f"{_count(self.names, 'column')} (separated by {self._delimiter!r}); mend the line "
+            f"{self.file}: line {line} has {counted(record, 'cell')}, but the header names "
+            f"{counted(self.names, 'column')} (separated by {self._delimiter!r}); mend the line "
             "(a cell that holds the separator must stand in quotes)"
         )
 
@@ -228,31 +266,13 @@ def _delimiter(head: bytes) -> str:
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
 
 
-def _count(things: Sequence[str], what: str) -> str:
-    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
+def _type_of(texts: Sequence[str]) -> pa.DataType:
+    """The type of a column by its first values."""
+    if all(map(is_number, texts)):
+        return pa.float64()
+    return pa.bool_() if {t.strip().lower() for t in texts} <= _BOOLS else pa.string()
 
 
-def _matrix(batch: pa.RecordBatch) -> NDArray[np.float64]:
-    columns = [
-        c.cast(pa.float64()).to_numpy(zero_copy_only=False) for c in map(_numeric, batch.columns)
-    ]
-    return np.column_stack(columns).astype(np.float64, copy=False)
-
-
-def _numeric(column: pa.Array) -> pa.Array:
-    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _reads(cell: str, words: bool) -> bool:
-    """Whether pyarrow reads the cell as a number, or as true or false where those are values."""
-    if cell in NULLS:
-        return True
-    return cell.strip().lower() in _BOOLS if words else _is_number(cell)
+def _known(kind: pa.DataType) -> pa.DataType:
+    """The type as guessed; what is not in UTF-8 counts as text."""
+    return pa.string() if sort_of(kind) is Sort.OTHER else kind

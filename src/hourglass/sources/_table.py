@@ -1,31 +1,121 @@
-"""What the readers of tables share: their contract, the choice of columns, the text error."""
+"""What all readers of tables share: a table gives blocks of rows, a block gives columns."""
 
-import json
-import logging
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from hourglass.catalog import listed, nearest
-from hourglass.errors import DataError, UnknownNameError
-
-log = logging.getLogger(__name__)
+from hourglass.errors import DataError
 
 CHUNK_VALUES = 1 << 21  # numbers of one chunk: 16 MiB of float64
-LONGEST = 40  # letters of a text that a message shows
+_TILE_VALUES = 1 << 15  # numbers that stay in a core's cache while columns become rows
+_TILE_ROWS = 512  # but no fewer rows than this: each piece of a column costs a call
 
-# Texts that stand for "no value"; pyarrow's and pandas' lists together.
-NULLS = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
-_PLACEHOLDERS = {"?", "-", "--", ".", "*", "none", "unknown", "missing", "nil", "na", "n.a."}
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
-_PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
+
+class Sort(StrEnum):
+    """What a file holds in a column, as words of a message."""
+
+    NUMBER = "numbers"
+    BOOLEAN = "booleans"
+    TEXT = "texts"
+    LEVELS = "categories"  # which somebody declared, such as a categorical of pandas
+    TIME = "dates or times"
+    EMPTY = "no values"
+    OTHER = "neither numbers nor texts"
+
+
+NUMERIC = frozenset({Sort.NUMBER, Sort.BOOLEAN, Sort.EMPTY})
+
+
+def sort_of(kind: pa.DataType) -> Sort:
+    """The sort of a type of Arrow's."""
+    types = pa.types
+    tests = {
+        Sort.LEVELS: (types.is_dictionary,),
+        Sort.NUMBER: (types.is_integer, types.is_floating, types.is_decimal),
+        Sort.BOOLEAN: (types.is_boolean,),
+        Sort.TEXT: (types.is_string, types.is_large_string, types.is_string_view),
+        Sort.TIME: (types.is_temporal,),
+        Sort.EMPTY: (types.is_null,),
+    }
+    found = (sort for sort, of_it in tests.items() if any(test(kind) for test in of_it))
+    return next(found, Sort.OTHER)
+
+
+class Block(ABC):
+    """Consecutive rows of a table.
+
+    Attributes:
+        rows: How many, n.
+    """
+
+    rows: int
+
+    @abstractmethod
+    def column(self, name: str) -> pa.Array:
+        """One column as Arrow has it, n values."""
+
+    @abstractmethod
+    def fill(self, out_NF: NDArray[Any], at: Sequence[int], names: Sequence[str]) -> None:
+        """Writes columns of numbers or booleans into the columns `at` of `out_NF`; gaps as NaN."""
+
+    @abstractmethod
+    def part(self, start: int, stop: int) -> "Block":
+        """Some of the rows, nothing copied."""
+
+
+class ArrowBlock(Block):
+    """Columns of Arrow's.
+
+    Args:
+        columns: By name, n values each.
+        rows: Their number, n.
+    """
+
+    def __init__(self, columns: Mapping[str, pa.Array], rows: int) -> None:
+        self._columns = columns
+        self.rows = rows
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> "ArrowBlock":
+        """A batch of rows."""
+        columns = zip(batch.schema.names, batch.columns, strict=True)
+        return cls(dict(columns), batch.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        """See `Block.column`."""
+        return self._columns[name]
+
+    def fill(self, out_NF: NDArray[Any], at: Sequence[int], names: Sequence[str]) -> None:
+        """See `Block.fill`: in tiles that fit a core's cache, as whole columns would not."""
+        columns = [numbers(self._columns[name]) for name in names]
+        step = max(_TILE_ROWS, _TILE_VALUES // max(1, len(columns)))
+        for start in range(0, self.rows, step):
+            tile_NF = out_NF[start : start + step]
+            for i, column_N in zip(at, columns, strict=True):
+                tile_NF[:, i] = column_N[start : start + step]
+
+    def part(self, start: int, stop: int) -> Block:
+        """See `Block.part`."""
+        columns = {name: c.slice(start, stop - start) for name, c in self._columns.items()}
+        return ArrowBlock(columns, stop - start)
+
+
+def numbers(column: pa.Array) -> NDArray[Any]:
+    """A column of numbers or booleans, shape (n,), gaps as NaN."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return numbers(column.dictionary_decode())
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        column = column.cast(pa.float64(), safe=False)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
 
 
 class Table(ABC):
@@ -34,32 +124,36 @@ class Table(ABC):
     Attributes:
         file: Where it lies.
         names: All columns in the order of the file.
-        others: Further names that may be a label, such as the arrays beside `X` of an NPZ file.
+        types: Of each of them and of `others`, as far as known before all rows are read.
+        others: Further names that may be a label, group, time or weight, such as the arrays
+            beside `X` of an NPZ file.
+        empty: What a message says of a file without rows; "" if it has some.
     """
 
     file: Path
     names: tuple[str, ...]
+    types: Mapping[str, pa.DataType]
     others: tuple[str, ...] = ()
+    empty: str = ""
 
-    @abstractmethod
-    def check(self, features: Sequence[str]) -> None:
-        """Looks at the types of the columns that are to be features.
+    def check(self, names: Sequence[str]) -> None:  # noqa: B027  # most have nothing to look at
+        """Looks at what is to be read before anything is.
 
         Raises:
-            DataError: one of them is no number, as far as can be told before reading all rows.
+            DataError: one of these columns can't be used.
         """
 
     @abstractmethod
-    def chunks(self, features: Sequence[str]) -> Iterator[NDArray[np.float64]]:
-        """The rows in their order, shape (n, F), missing values as NaN.
+    def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
+        """The rows in their order, each block with the columns that are wanted.
+
+        Args:
+            wanted: Column -> as what a file that knows no types is to read it: NUMBER, BOOLEAN or
+                TEXT.
 
         Raises:
             DataError: a row can't be read.
         """
-
-    @abstractmethod
-    def integers(self, features: Sequence[str]) -> list[int]:
-        """Positions in `features` of the columns that hold integers of 64 bits."""
 
     def place(self, row: int) -> str:
         """Where a person finds row `row`, counted from 0, in the file."""
@@ -69,53 +163,6 @@ class Table(ABC):
 def chunk_rows(columns: int) -> int:
     """Rows of a chunk of so many columns."""
     return max(1, CHUNK_VALUES // max(1, columns))
-
-
-def yaml_list(names: Sequence[str]) -> str:
-    """A YAML list that can be pasted into params.yaml."""
-    reserved = {"true", "false", "null"}
-    return "[" + ", ".join(_scalar(n, reserved) for n in names) + "]"
-
-
-def _scalar(name: str, reserved: set[str]) -> str:
-    plain = _PLAIN.fullmatch(name) and name.lower() not in reserved
-    return name if plain else json.dumps(name, ensure_ascii=False)
-
-
-def select(
-    names: Sequence[str],
-    drop: Sequence[str],
-    label: str,
-    where: str,
-    others: Sequence[str] = (),
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Chooses the features among the columns.
-
-    Returns:
-        The features in their order, and for each column that is left out the reason.
-
-    Raises:
-        UnknownNameError: `drop` or `label` names no column.
-        DataError: columns without a name or with the same name, or none is left.
-    """
-    check_names(names, where)
-    for key, asked in [("drop", name) for name in drop] + [("label", label)] * bool(label):
-        if asked not in names and not (key == "label" and asked in others):
-            known = [*names, *others] if key == "label" else list(names)
-            raise UnknownNameError(
-                f"params.yaml: preprocess.{key}: no column {asked!r} in {where}"
-                f"{nearest(asked, known)} (columns: {listed(known)})"
-            )
-    dropped = {name: "named in preprocess.drop" for name in names if name in drop}
-    if label in names:
-        dropped[label] = "named in preprocess.label"
-    features = tuple(name for name in names if name not in dropped)
-    if not features:
-        raise DataError(
-            f"{where}: no feature is left: all {len(names)} columns are named in "
-            "params.yaml: preprocess.drop or preprocess.label; leave at least one column in"
-        )
-    return features, dropped
 
 
 def check_names(names: Sequence[str], where: str) -> None:
@@ -141,48 +188,3 @@ def check_names(names: Sequence[str], where: str) -> None:
                 "give each column its own name in the file"
             )
         seen[name] = number
-
-
-def text_error(file: Path, texts: Sequence[tuple[str, str, str]]) -> DataError:
-    """The error of columns that hold text.
-
-    Args:
-        file: The file.
-        texts: For each such column its name, the place of the first text and the text.
-    """
-    name, place, value = texts[0]
-    names = [column for column, _, _ in texts]
-    also = f" Texts are also in: {listed(names[1:])}." if names[1:] else ""
-    return DataError(
-        f"{file}: column {name!r}, {place}: {shortened(value)!r} is {_nature(value)}, and an "
-        f"autoencoder needs numbers. {_hint(value)}Leave the column out (params.yaml: "
-        f"preprocess.drop: {yaml_list(names)}), name it in preprocess.label if it is the label, "
-        f"or encode it as numbers in the file.{also}"
-    )
-
-
-def shortened(text: str) -> str:
-    """A text for a message; a long one is cut."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-
-
-def _nature(value: str) -> str:
-    return "a date or time" if _DATE.match(value.strip()) else "text"
-
-
-def _hint(value: str) -> str:
-    """What probably went wrong, with a blank at the end, or an empty string."""
-    text = value.strip()
-    if "\ufffd" in text or any("\udc80" <= c <= "\udcff" for c in text):
-        return "It is not in UTF-8: save the file in that encoding. "
-    if text in NULLS or text.lower() in _PLACEHOLDERS:
-        return "If it stands for a missing value, leave the cell empty. "
-    if re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", text):
-        return "Decimals are written with a point, thousands without a separator. "
-    if re.fullmatch(r"[-+]?\d+,\d+", text):
-        return "Decimals are written with a point. "
-    if re.fullmatch(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?", text):
-        return "Thousands are written without a separator. "
-    if re.fullmatch(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+", text):
-        return "Numbers are written without a unit. "
-    return ""

@@ -1,0 +1,69 @@
+"""What a person reads when a column can't be used: place, value, remedy."""
+
+from collections.abc import Sequence
+
+from hourglass.catalog import listed
+from hourglass.errors import DataError
+from hourglass.sources._texts import hint, shortened, yaml, yaml_list
+
+Cell = tuple[str, str, str]  # column, place, text
+
+
+def text_among_numbers(where: str, cells: Sequence[Cell]) -> DataError:
+    """Columns of numbers that hold a text, each with its first one."""
+    name, place, text = cells[0]
+    names = [column for column, _, _ in cells]
+    also = f" Texts among numbers are also in: {listed(names[1:])}." if names[1:] else ""
+    return DataError(
+        f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. "
+        f"{hint(text)}If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+        f"{yaml_list([text])}; if the column holds levels, say so in preprocess.kinds: "
+        f"{{{yaml(name)}: categorical}}; else mend the text, or leave the column out "
+        f"(preprocess.drop: {yaml_list(names)}).{also}"
+    )
+
+
+def numbers_as_text(where: str, cell: Cell) -> DataError:
+    """A column of texts that are all meant as numbers."""
+    name, place, text = cell
+    return DataError(
+        f"{where}: column {name!r}, {place}: the number {shortened(text)!r} is written as text. "
+        f"{hint(text)}Save the column as numbers; if it holds levels, say so in params.yaml: "
+        f"preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
+        f"(preprocess.drop: {yaml_list([name])})"
+    )
+
+
+def dates(where: str, cells: Sequence[Cell]) -> DataError:
+    """Columns of dates or times, each with its first one."""
+    name, place, text = cells[0]
+    names = [column for column, _, _ in cells]
+    also = f" Dates or times are also in: {listed(names[1:])}." if names[1:] else ""
+    return DataError(
+        f"{where}: column {name!r}, {place}: {shortened(text)!r} is a date or time, and an "
+        "autoencoder needs numbers or levels. Leave the column out (params.yaml: preprocess.drop: "
+        f"{yaml_list(names)}), or name it in preprocess.time if rows are to be split by it.{also}"
+    )
+
+
+def no_levels(
+    where: str, names: Sequence[str], count: int, rows: int, texts: Sequence[str], limit: str
+) -> DataError:
+    """Columns that hold almost as many texts as rows.
+
+    Args:
+        where: Of the columns.
+        names: The columns.
+        count: Levels of the first.
+        rows: Rows that were looked at and are no gaps.
+        texts: Some of its levels.
+        limit: What is allowed, as a clause.
+    """
+    shown = ", ".join(repr(shortened(text)) for text in texts)
+    also = f" The same holds for: {listed(names[1:])}." if names[1:] else ""
+    return DataError(
+        f"{where}: column {names[0]!r} holds {count} different values in {rows} rows (such as "
+        f"{shown}): an identifier or free text is no feature, {limit}. Leave the column out "
+        f"(params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
+        f"preprocess.group if it is one.{also}"
+    )

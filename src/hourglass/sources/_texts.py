@@ -1,0 +1,93 @@
+"""What a cell's text means: a gap, a number, a date; and how messages show it."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+LONGEST = 40  # letters of a text that a message shows
+
+# Texts that stand for "no value"; pyarrow's and pandas' lists together.
+NULLS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+_GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?")
+_UNIT = re.compile(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+")
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
+_YAML_WORDS = {"true", "false", "null"}
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a plain number, nan and inf included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def is_meant_as_number(text: str) -> bool:
+    """Whether the text is a number, be it with a decimal comma or separated thousands."""
+    bare = text.strip()
+    return is_number(bare) or bool(_COMMA.fullmatch(bare) or _GROUPED.fullmatch(bare))
+
+
+def is_date(text: str) -> bool:
+    """Whether the text begins like a date or a time of day."""
+    return bool(_DATE.match(text.strip()))
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text was UTF-8, when it was read with surrogates for other bytes."""
+    return "\ufffd" not in text and not any("\udc80" <= c <= "\udcff" for c in text)
+
+
+def shortest(text: str) -> str:
+    """The shortest text of the same number, "3" for "3.0"; other texts as they are."""
+    if not is_number(text):
+        return text
+    try:
+        return str(int(text))
+    except ValueError:
+        value = float(text)
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def hint(text: str) -> str:
+    """What probably went wrong with a number, with a blank at the end, or an empty string."""
+    bare = text.strip()
+    if not is_utf8(bare):
+        return "It is not in UTF-8: save the file in that encoding. "
+    if _THOUSANDS.fullmatch(bare):
+        return "Decimals are written with a point, thousands without a separator. "
+    if _COMMA.fullmatch(bare):
+        return "Decimals are written with a point. "
+    if _GROUPED.fullmatch(bare):
+        return "Thousands are written without a separator. "
+    if _UNIT.fullmatch(bare):
+        return "Numbers are written without a unit. "
+    return ""
+
+
+def shortened(text: str) -> str:
+    """A text for a message; a long one is cut."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def yaml(text: str) -> str:
+    """A text as it can be pasted into params.yaml."""
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def yaml_list(texts: Iterable[str]) -> str:
+    """A YAML list that can be pasted into params.yaml."""
+    return "[" + ", ".join(map(yaml, texts)) + "]"
+
+
+def counted(things: Sequence[object], what: str) -> str:
+    """How many there are: "1 cell", "3 cells"."""
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
