@@ -295,7 +295,8 @@ def test_a_text_column_in_another_encoding_does_harm_only_where_it_is_needed(tmp
     path = tmp_path / "s.csv"
     path.write_bytes(b"g,u\n" + b"Z\xfcrich,1\n" * 30)
     assert channels(sequences(path)) == ["u"]
-    assert f"{path}: 'g' must be in UTF-8" in message(sequences(path, group="g"))
+    assert f"{path}: column 'g', line 2: " in message(sequences(path, group="g"))
+    assert "is not in UTF-8" in message(sequences(path, group="g"))
 
 
 def test_a_label_that_is_a_list_is_refused(tmp_path):
@@ -592,8 +593,7 @@ def test_a_file_that_can_not_be_read_is_an_error_or_left_out_and_counted(tmp_pat
     assert f"{tmp_path / 'd.csv'} is empty" in caplog.text
 
 
-def test_a_file_that_fails_late_gives_no_window_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("hourglass.sources._delimited.CHUNK_VALUES", 1)
+def test_a_file_that_fails_late_gives_no_window_at_all(tmp_path):
     series(tmp_path / "a.csv")
     csv(tmp_path / "b.csv", "u,v\n" + "1,200000\n" * 200_000 + "1,oops\n")
     source = sequences(tmp_path, on_bad_row="skip")

@@ -303,7 +303,7 @@ def test_a_ragged_row(csv, row):
 def test_a_feature_in_another_encoding(csv):
     text = message(csv(b"a,b\n1,2\n3,\xe9t\xe9\n"))
     assert "column 'b', line 3:" in text
-    assert "It is not in UTF-8: save the file in that encoding." in text
+    assert "is not in UTF-8; save the file in that encoding" in text
 
 
 def test_a_header_in_another_encoding(csv):

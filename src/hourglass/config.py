@@ -103,6 +103,7 @@ class Preprocess(Section):
     source: str
     dataset: str
     path: str
+    files: str
     columns: tuple[str, ...]
     drop: tuple[str, ...]
     label: str

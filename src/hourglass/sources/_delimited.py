@@ -227,6 +227,12 @@ class Delimited(Table):
         if len(self.names) == len(texts) == 1 and _WORDS.search(texts[self.names[0]][2]):
             return self._unseparated(*texts[self.names[0]])
         found = list(texts.values())
+        for name, place, cell in found:
+            if not is_utf8(cell) and wanted[name] is Sort.TEXT:
+                return DataError(
+                    f"{self.file}: column {name!r}, {place}: {shortened(cell)!r} is not in UTF-8; "
+                    "save the file in that encoding"
+                )
         return text_among_numbers(f"{self.file}", found) if found else self._unreadable(cause)
 
     def _reads(self, cell: str, sort: Sort) -> bool:

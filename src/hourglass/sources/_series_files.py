@@ -7,19 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.csv as pc
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
+from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._delimited import Delimited
 from hourglass.sources._parquet import Parquet
 from hourglass.sources._stored import NpyFile
-from hourglass.sources._table import NULLS, chunk_rows
+from hourglass.sources._table import NUMERIC, Block, Sort, chunk_rows, sort_of
+from hourglass.sources._texts import NULLS, is_number
 
 Missing = Sequence[str | int | float]  # what stands for a gap
 
@@ -79,83 +80,39 @@ class TextFile(SeriesFile):
 
     def __init__(self, file: Path, missing: Missing) -> None:
         self.file = file
-        self._table = _Delimited(file, [str(value) for value in missing])
+        self._table = Delimited(file, [*NULLS, *map(str, missing)])
+        if self._table.empty:
+            raise DataError(self._table.empty)
         self.names = self._table.names
-        self.texts = self._table.text_columns()
+        self.texts = self._text_columns()
+
+    def _text_columns(self) -> frozenset[str]:
+        """Columns whose values in the first block are all texts."""
+        types = self._table.types
+        texts = [name for name in self.names if sort_of(types[name]) not in NUMERIC]
+        if not texts:
+            return frozenset()
+        return frozenset(name for name in texts if self._is_text(name))
+
+    def _is_text(self, name: str) -> bool:
+        try:
+            first = next(self._table.blocks({name: Sort.TEXT}))
+        except DataError:  # in another encoding: it matters only if the column is wanted
+            return True
+        return not any(map(is_number, first.column(name).dictionary.drop_null().to_pylist()))
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
-        self._table.check(channels)
-        for batch in self._table.batches(channels, beside):
-            yield _rows(batch, channels, beside, self.dtype(channels))
+        types = self._table.types
+        words = {n for n in channels if sort_of(types[n]) is Sort.BOOLEAN}
+        wanted = {n: Sort.BOOLEAN if n in words else Sort.NUMBER for n in channels}
+        for block in self._table.blocks({**wanted, **dict.fromkeys(beside, Sort.TEXT)}):
+            sides = {name: block.column(name).cast(pa.string()) for name in beside}
+            yield Rows(_values(block, channels, self.dtype(channels)), sides)
 
     def place(self, row: int) -> str:
         """See `SeriesFile.place`: the line."""
         return self._table.place(row)
-
-
-class _Delimited(Delimited):
-    """Also reads columns as texts, and takes further texts for gaps."""
-
-    def __init__(self, file: Path, missing: Sequence[str]) -> None:
-        self._gaps: frozenset[str] = frozenset()
-        super().__init__(file)
-        self._gaps = frozenset(missing)  # from here on: the header may hold such a name
-        self._nulls = [*NULLS, *missing]
-        with self._stream({}, self.names) as reader:
-            self._types = {field.name: field.type for field in reader.schema}
-
-    def text_columns(self) -> frozenset[str]:
-        """Columns whose values in the first block are all texts."""
-        texts = [name for name in self.names if self._is_text(self._types[name])]
-        if not texts:
-            return frozenset()
-        with self._stream(dict.fromkeys(texts, pa.binary()), texts) as reader:  # in any encoding
-            first = reader.read_next_batch()
-        return frozenset(n for n in texts if not any(map(_is_number, first.column(n))))
-
-    def batches(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches with the channels as numbers and the others as texts."""
-        types = {
-            n: pa.bool_() if pa.types.is_boolean(self._types[n]) else pa.float64() for n in channels
-        }
-        types |= dict.fromkeys(beside, pa.string())
-        try:
-            with self._stream(types, [*channels, *beside]) as reader:
-                for batch in reader:
-                    if batch.num_rows:
-                        yield batch
-        except (pa.ArrowException, OSError) as error:
-            if "UTF8" in str(error):  # of the columns beside: channels are read as numbers
-                raise DataError(
-                    f"{self.file}: {', '.join(map(repr, beside))} must be in UTF-8 ({error}); "
-                    "save the file in that encoding"
-                ) from None
-            raise self._diagnosis(channels, str(error)) from None
-
-    def _records(self, text: TextIO) -> Iterator[tuple[int, list[str]]]:
-        """See `Delimited`: without the texts that stand for gaps, which are no mistakes."""
-        for line, record in super()._records(text):
-            yield line, ["" if cell in self._gaps else cell for cell in record]
-
-    def _stream(
-        self, types: dict[str, pa.DataType], columns: Sequence[str]
-    ) -> pc.CSVStreamingReader:
-        return pc.open_csv(
-            pa.input_stream(str(self.file), compression=self._compression),
-            read_options=pc.ReadOptions(
-                column_names=list(self.names),
-                skip_rows=self._header_lines,
-                block_size=self._block_bytes(),
-            ),
-            parse_options=pc.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
-            convert_options=pc.ConvertOptions(
-                column_types=types,
-                include_columns=list(columns),
-                null_values=self._nulls,
-                strings_can_be_null=True,
-            ),
-        )
 
 
 class ParquetFile(SeriesFile):
@@ -163,55 +120,56 @@ class ParquetFile(SeriesFile):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._table = _Parquet(file)
+        self._table = Parquet(file)
+        if self._table.empty:
+            raise DataError(self._table.empty)
         self.names = self._table.names
-        self.texts = frozenset(n for n in self.names if not self._table.is_number(n))
-        self.narrow = frozenset(n for n in self.names if self._table.is_narrow(n))
+        types = self._table.types
+        self.texts = frozenset(n for n in self.names if not _is_number(types[n]))
+        narrow = (pa.float32(), pa.float16())
+        self.narrow = frozenset(n for n in self.names if types[n] in narrow)
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
-        self._table.check(channels)
-        self._table.check_beside(beside)
-        for batch in self._table.batches([*channels, *beside]):
-            yield _rows(batch, channels, beside, self.dtype(channels))
+        for name in beside:
+            kind = self._table.types[name]
+            if pa.types.is_nested(kind):
+                raise DataError(
+                    f"{self.file}: column {name!r} holds {kind}; a group, time, label or weight is "
+                    "one value a row"
+                )
+        for name in channels:
+            if name in self.texts:
+                raise text_among_numbers(f"{self.file}", [self._first_value(name)])
+        wanted = dict.fromkeys([*channels, *beside], Sort.NUMBER)  # the file knows its types
+        for block in self._table.blocks(wanted):
+            sides = {name: block.column(name) for name in beside}
+            yield Rows(_values(block, channels, self.dtype(channels)), sides)
+
+    def _first_value(self, name: str) -> tuple[str, str, str]:
+        """The column, the place of its first value, and the value."""
+        row = 0
+        for block in self._table.blocks({name: Sort.TEXT}):
+            for i, value in enumerate(block.column(name)):
+                if value.is_valid:
+                    return name, self.place(row + i), str(value)
+            row += block.rows
+        return name, self.place(0), f"empty, of type {self._table.types[name]}"
 
     def place(self, row: int) -> str:
         """See `SeriesFile.place`."""
         return self._table.place(row)
 
 
-class _Parquet(Parquet):
-    """Also tells the types of columns, and reads those that are no numbers."""
+def _is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be a channel."""
+    return sort_of(kind.value_type if pa.types.is_dictionary(kind) else kind) in NUMERIC
 
-    def is_number(self, name: str) -> bool:
-        """Whether a column can be a channel."""
-        kind = self._schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        types = pa.types
-        tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
-        return types.is_null(kind) or any(test(kind) for test in tests)
 
-    def is_narrow(self, name: str) -> bool:
-        """Whether float32 holds a column."""
-        return self._schema.field(name).type in (pa.float32(), pa.float16())
-
-    def check_beside(self, columns: Sequence[str]) -> None:
-        """Refuses columns whose cells hold several values.
-
-        Raises:
-            DataError: with the type.
-        """
-        for name in columns:
-            kind = self._schema.field(name).type
-            if pa.types.is_nested(kind):
-                raise DataError(
-                    f"{self.file}: column {name!r} holds {kind}; a group, time, label or weight is "
-                    "one value a row"
-                )
-
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches with these columns, as the file holds them."""
-        yield from self._batches(columns, chunk_rows(len(columns)))
+def _values(block: Block, channels: Sequence[str], dtype: np.dtype[Any]) -> NDArray[Any]:
+    values_NC = np.empty((block.rows, len(channels)), dtype)
+    block.fill(values_NC, range(len(channels)), channels)
+    return values_NC
 
 
 class ArrayFile(SeriesFile):
@@ -259,15 +217,6 @@ class ArrayFile(SeriesFile):
         return f"series {row // self.period + 1}, row {row % self.period + 1}"
 
 
-def _rows(
-    batch: pa.RecordBatch, channels: Sequence[str], beside: Sequence[str], dtype: np.dtype[Any]
-) -> Rows:
-    values_NC = np.empty((batch.num_rows, len(channels)), dtype)
-    for c, name in enumerate(channels):
-        values_NC[:, c] = floats(batch.column(name))
-    return Rows(values_NC, {name: batch.column(name) for name in beside})
-
-
 def floats(column: pa.Array) -> NDArray[np.float64]:
     """Numbers, or texts that are numbers, as float64; gaps as NaN. Shape (N,).
 
@@ -283,14 +232,6 @@ def floats(column: pa.Array) -> NDArray[np.float64]:
     numbers = column.cast(pa.float64(), safe=False)
     values: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False)
     return values
-
-
-def _is_number(cell: pa.Scalar) -> bool:
-    try:
-        float(cell.as_py() or b"-")
-    except ValueError:
-        return False
-    return b"_" not in cell.as_py()
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:

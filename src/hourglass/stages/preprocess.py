@@ -46,7 +46,8 @@ def run(params: Params, paths: Paths) -> None:
     """
     options = params.preprocess
     create = SOURCES.load(SOURCES.check(options.source, "params.yaml: preprocess.source"))
-    source = create(options, paths.root / options.path)
+    path = paths.root / options.path
+    source = create(options, path / options.files if options.files else path)
     layout = source.layout()
     taken = intake.take(source, layout, options, paths)
     schema, advice = _describe(source, layout, taken, options, paths)
