@@ -23,7 +23,7 @@ def advise(rows_NF):
     extent = Extent(
         rows_NF.min(axis=0), rows_NF.max(axis=0), whole_F, np.zeros(len(names), dtype=np.int64)
     )
-    columns = infer(names, rows_NF, extent, Known(None, None, {}, image=False))
+    columns = infer(names, rows_NF, extent, Known(None, None, {}))
     return profile(columns, rows_NF, moments(rows_NF))
 
 

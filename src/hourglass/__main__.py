@@ -1,7 +1,7 @@
 """The command line: `hourglass COMMAND`, the same as `python -m hourglass COMMAND`.
 
-Commands take no options of their own: all that can change a result stands in params.yaml, where
-DVC sees it. Only what a command needs is imported, and only when it runs.
+All that can change a result stands in params.yaml, where DVC sees it: no command has an option that
+does. Only what a command needs is imported, and only when it runs.
 """
 
 import argparse
@@ -13,14 +13,18 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from hourglass import __version__
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, HourglassError
 
-CHECK, SUMMARY = "check", "summary"
+if TYPE_CHECKING:
+    from hourglass.paths import Paths
+
+CHECK, SUMMARY, PROFILE = "check", "summary", "profile"
 COMMANDS = {
+    PROFILE: "FILE: say what its columns look like and which losses suit them",
     CHECK: "read params.yaml and look for the data, before anything runs",
     "preprocess": "read the data, learn the columns, split the rows, advise on losses",
     "normalize": "fit the scalers on the training rows and apply them to all rows",
@@ -52,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _inside(arguments.directory):
             if argv is None:
                 _can_start_again_from_here(arguments.command)
-            _run(arguments.command)
+            _run(arguments)
     except HourglassError as error:
         _complain("error", str(error))
         return 2
@@ -82,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="the folder that holds params.yaml (default: this one)",
     )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="for profile")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="for profile: a folder for its page and its JSON"
+    )
     parser.add_argument("--version", action="version", version=f"hourglass {__version__}")
     return parser
 
@@ -107,10 +115,16 @@ def _can_start_again_from_here(command: str) -> None:
     sys.argv = [str(START / sys.argv[0]), command]
 
 
-def _run(command: str) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     from hourglass.paths import Paths, named
 
-    paths = Paths()
+    paths, command = Paths(), arguments.command
+    if command == PROFILE:
+        _profile(arguments, paths)
+        return
+    for name in ("file", "out"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError(f"{command} takes no {name.upper()}: its settings are in params.yaml")
     if command == SUMMARY:
         from hourglass import summary
 
@@ -122,11 +136,24 @@ def _run(command: str) -> None:
     _log_to(sys.stderr)
     params = config.load(paths.params)
     if command == CHECK:
-        named(paths.root / params.preprocess.path, "preprocess.path")
+        named(paths.root / params.preprocess.path, "params.yaml: preprocess.path")
         return
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()
     stage.run(params, paths)
+
+
+def _profile(arguments: argparse.Namespace, paths: "Paths") -> None:
+    if arguments.file is None:
+        raise ConfigError("profile needs a FILE: hourglass profile data/raw/table.csv")
+    from hourglass import profiling
+    from hourglass.paths import named
+
+    _log_to(sys.stderr)
+    logging.getLogger("hourglass").setLevel(logging.WARNING)
+    text = profiling.run(named(arguments.file, "its name"), arguments.out, paths)
+    with _reader_may_leave():
+        sys.stdout.write(text)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,11 @@ class Paths:
         """What the columns look like, and the advice on losses (JSON)."""
         return Path(self.interim) / "profile.json"
 
+    @property
+    def profile_page(self) -> Path:
+        """The same for people (HTML)."""
+        return Path(self.interim) / "profile.html"
+
     def values(self, split: str) -> Path:
         """Rows of a split in original units, shape (N, F); NaN where a value is missing."""
         return Path(self.interim) / split / "values.npy"
@@ -159,8 +164,8 @@ def read_csv(path: Path, stage: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def named(path: Path, key: str) -> Path:
-    """Returns `path`, which `key` of params.yaml names, if it exists.
+def named(path: Path, where: str) -> Path:
+    """Returns `path`, which a person named in `where`, if it exists.
 
     Raises:
         DataError: it does not; the message says what lies beside it, and the nearest name.
@@ -169,14 +174,10 @@ def named(path: Path, key: str) -> Path:
         return path
     folder = path.parent
     if not folder.is_dir():
-        raise DataError(
-            f"{path} is missing, and so is its folder {folder}; mend params.yaml: {key}"
-        )
+        raise DataError(f"{path} is missing, and so is its folder {folder}; mend {where}")
     names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     beside = f"{folder} holds {listed(names)}" if names else f"{folder} is empty"
-    raise DataError(
-        f"{path} is missing{nearest(path.name, names)} ({beside}); mend params.yaml: {key}"
-    )
+    raise DataError(f"{path} is missing{nearest(path.name, names)} ({beside}); mend {where}")
 
 
 def existing(path: Path, stage: str) -> Path:

@@ -91,7 +91,7 @@ def _paths(path: Path) -> list[Path]:
         folder = Path(*path.parts[:plain])
         found = _visible(folder.glob(str(Path(*path.parts[plain:]))))
         where = f"the pattern {path}"
-    elif named(path, "preprocess.path").is_dir():
+    elif named(path, "params.yaml: preprocess.path").is_dir():
         folder, where = path, f"{path}"
         found = _visible(path.iterdir())
     elif _is_known(path):

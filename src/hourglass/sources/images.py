@@ -58,7 +58,9 @@ class Images(Source):
                 raise ConfigError(
                     f"params.yaml: preprocess.{key}: {why}, got {shown!r}; set it to {empty}"
                 )
-        kind = ImageFolder if named(self.path, "preprocess.path").is_dir() else ImageArray
+        kind = (
+            ImageFolder if named(self.path, "params.yaml: preprocess.path").is_dir() else ImageArray
+        )
         return kind(self.path, self.options)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import intake, moments
+from hourglass import advice, intake, moments
 from hourglass.catalog import listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
 from hourglass.inference import Extent, Known, infer
 from hourglass.intake import Taken
-from hourglass.paths import SPLITS, Paths, write_json
+from hourglass.paths import SPLITS, Paths, write_json, write_text
 from hourglass.profile import profile
 from hourglass.schema import Kind, Schema
 from hourglass.sources import LABEL, SOURCES, Layout, Source
@@ -36,7 +36,7 @@ LEAST_OBSERVED = {"training": 20, "validation": 10}
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Writes data/interim/: the rows of each split, schema.json, profile.json.
+    """Writes data/interim/: the rows of each split, schema.json, the profile and its page.
 
     Nothing of an earlier run is touched before all rows have passed their checks.
 
@@ -44,18 +44,23 @@ def run(params: Params, paths: Paths) -> None:
         DataError: the data can't be used as they are.
         ConfigError: preprocess names a source, data set, column or kind that does not fit.
     """
-    options = params.preprocess
+    process(params.preprocess, paths)
+
+
+def process(options: Preprocess, paths: Paths) -> None:
+    """The same from the settings of preprocess alone."""
     create = SOURCES.load(SOURCES.check(options.source, "params.yaml: preprocess.source"))
     path = paths.root / options.path
     source = create(options, path / options.files if options.files else path)
     layout = source.layout()
     taken = intake.take(source, layout, options, paths)
-    schema, advice = _describe(source, layout, taken, options, paths)
+    schema, found = _describe(source, layout, taken, options, paths)
     write_json(paths.schema, schema.to_json())
     kept_F = np.array([name in schema.names for name in layout.names])
     write_json(paths.figures, taken.train.take(kept_F).to_json())
-    write_json(paths.profile, advice)
-    _log(schema, advice)
+    write_json(paths.profile, found)
+    write_text(paths.profile_page, advice.html(schema, found))
+    _log(schema, found)
 
 
 def _describe(
@@ -93,9 +98,9 @@ def _describe(
         labels=source.levels().get(LABEL, ()),
         left_out=left_out,
     )
-    advice = profile(columns, train_SF, seen)
-    _warn_of_far_values(schema, advice["columns"], extent)
-    return schema, advice
+    found = profile(columns, train_SF, seen)
+    _warn_of_far_values(schema, found["columns"], extent)
+    return schema, found
 
 
 def _levels(texts: tuple[str, ...], counts: NDArray[np.int64]) -> tuple[tuple[str, ...], Array]:
@@ -185,7 +190,7 @@ def _warn_of_far_values(schema: Schema, figures: dict[str, dict[str, Any]], exte
             )
 
 
-def _log(schema: Schema, advice: dict[str, Any]) -> None:
+def _log(schema: Schema, found: dict[str, Any]) -> None:
     """Says what was decided."""
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
@@ -207,8 +212,8 @@ def _log(schema: Schema, advice: dict[str, Any]) -> None:
         names = [name for name, its in schema.dropped.items() if its == reason]
         log.info("left out, %s: %s", reason, listed(names))
     log.info(
-        "advice: scaler %s, losses %s: %s",
-        advice["scaler"],
-        ", ".join(advice["likely_good"]),
-        advice["why"],
+        "advice: scaler %s, losses %s: %s (data/interim/profile.html)",
+        found["scaler"],
+        ", ".join(found["likely_good"]),
+        found["why"],
     )

@@ -1,0 +1,76 @@
+"""Looks at a file before there is a project: `hourglass profile FILE`."""
+
+import tempfile
+from pathlib import Path
+
+from hourglass import advice, config
+from hourglass.config import Preprocess
+from hourglass.errors import ConfigError
+from hourglass.paths import Paths, read_json, write_json, write_text
+from hourglass.schema import Schema
+from hourglass.stages import preprocess
+
+IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+# Where there is no params.yaml: as the project's own, for data of the user.
+PLAIN = {
+    "dataset": "",
+    "files": "",
+    "columns": [],
+    "drop": [],
+    "label": "",
+    "group": "",
+    "time": "",
+    "weight": "",
+    "kinds": {},
+    "missing": "keep",
+    "missing_values": [],
+    "on_bad_row": "skip",
+    "image": {"size": [], "colour": "grey"},
+    "window": {"length": 32, "stride": 8},
+    "synthetic": {"rows": 1000, "columns": 8},
+    "split": "auto",
+    "val_fraction": 0.15,
+    "test_fraction": 0.15,
+    "seed": 0,
+}
+
+
+def run(file: Path, out: Path | None, paths: Paths) -> str:
+    """Describes a file or folder as preprocess would, without touching the project's files.
+
+    Args:
+        file: What the sources `tabular` and `images` read.
+        out: Folder for profile.html and profile.json; None: only the text is given.
+        paths: Of the project; its params.yaml says which columns to drop, and so on, if there is
+            one.
+
+    Returns:
+        The advice as text.
+
+    Raises:
+        DataError: the file can't be used; the message says why.
+        ConfigError: `out` can't be a folder.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: there is a file of this name; name a folder")
+    own = config.load(paths.params).preprocess.model_dump() if paths.params.exists() else PLAIN
+    chosen = {**own, "path": str(file.absolute()), "files": "", "source": source_of(file)}
+    with tempfile.TemporaryDirectory() as folder:
+        inside = Paths(Path(folder))
+        preprocess.process(Preprocess.model_validate(chosen), inside)
+        schema = Schema.from_json(read_json(inside.schema, "preprocess"))
+        profile = read_json(inside.profile, "preprocess")
+    if out is not None:
+        write_json(out / "profile.json", profile)
+        write_text(out / "profile.html", advice.html(schema, profile))
+    return advice.text(schema, profile)
+
+
+def source_of(file: Path) -> str:
+    """The source that reads a file or folder."""
+    if file.is_dir():
+        inside = {p.suffix.lower() for p in file.rglob("*") if p.is_file()}
+        return "images" if inside & IMAGES else "tabular"
+    suffixes = [s.lower() for s in file.suffixes]
+    idx = "-idx" in file.name or ".idx" in suffixes
+    return "images" if idx or file.suffix.lower() in IMAGES else "tabular"
