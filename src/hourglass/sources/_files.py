@@ -59,7 +59,7 @@ def files_of(path: Path) -> list[File]:
     """
     if not path.exists() and _MAGIC.search(str(path)):
         return _of_pattern(path)
-    if named(path, KEY).is_dir():
+    if named(path, f"params.yaml: {KEY}").is_dir():
         return _of_folder(path)
     if format_of(path) is None:
         raise DataError(f"{path}: unknown type {path.suffix!r}; save the table as {_TYPES}")

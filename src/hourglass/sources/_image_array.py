@@ -141,7 +141,11 @@ def _open(file: Path, label: str) -> tuple[Stored, Stored | None]:
             f"{file} is no array of images; name a folder of PNG, JPEG or TIFF files, or an NPY, "
             "NPZ or IDX file (MNIST's format, also .gz)"
         )
-    beside = named(file.parent / label, "preprocess.label") if label else labels_beside(file)
+    beside = (
+        named(file.parent / label, "params.yaml: preprocess.label")
+        if label
+        else labels_beside(file)
+    )
     return IdxFile(file), IdxFile(beside) if beside else None
 
 
