@@ -110,7 +110,8 @@ def choose(
     ]
     several: set[str] = {kind for options in heads if len(options) > 1 for kind, _ in options}
     domains = _domains(main, profile)
-    chosen = _searched(by_kind.get(main.value, "auto"), place, wanted, profile, domains, paths)
+    rows = _Rows(paths, schema)
+    chosen = _searched(by_kind.get(main.value, "auto"), place, wanted, profile, domains, rows)
     found = [
         Candidate(
             c.loss, c.scalers, combination, "+".join([c.loss, *_varying(combination, several)])
@@ -175,13 +176,37 @@ def _domains(main: Kind, profile: dict[str, Any]) -> dict[Domain, tuple[str, str
 Domains = Mapping[Domain, tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Scaled rows, of which the searched columns count."""
+
+    paths: Paths
+    schema: Schema
+
+    def outside(self, scaler: str) -> str:
+        """Names the first value outside [0, 1] among training and validation rows, or ""."""
+        main = searched_kind(self.schema.columns)
+        at = [f for f, c in enumerate(self.schema.columns) if c.kind is main]
+        for split in ("train", "val"):
+            rows_NF = np.load(self.paths.scaled(scaler, split), mmap_mode="r")[:, at]
+            wrong_NF = (rows_NF < 0) | (rows_NF > 1)
+            if wrong_NF.any():
+                row, i = np.argwhere(wrong_NF)[0]
+                return (
+                    f"{int(wrong_NF.sum())} of {rows_NF.size} {split} values lie outside after "
+                    f"scaling (the first: {rows_NF[row, i]:.4g} in column "
+                    f"{self.schema.names[at[i]]!r} of row {row})"
+                )
+        return ""
+
+
 def _searched(
     losses: SomeLosses,
     place: str,
     wanted: Wanted,
     profile: dict[str, Any],
     domains: Domains,
-    paths: Paths,
+    rows: _Rows,
 ) -> list[Candidate]:
     """The losses that compete for the searched columns."""
     admissible, left_out = _admissible(wanted, profile, domains)
@@ -202,7 +227,7 @@ def _searched(
         if name in losses[:i]:
             raise LossError(f"{where}: {name!r} is listed twice")
         scalers = _scalers(LOSSES.load(name).scalers, wanted, profile)
-        _check(name, where, wanted.scalers, scalers, domains, alternatives, paths)
+        _check(name, where, wanted.scalers, scalers, domains, alternatives, rows)
         chosen.append(Candidate(name, scalers))
     return chosen
 
@@ -246,7 +271,7 @@ def _check(
     scalers: Sequence[str],
     domains: Domains,
     alternatives: Sequence[str],
-    paths: Paths,
+    rows: _Rows,
 ) -> None:
     """Refuses a wanted loss that these data don't admit."""
     loss = LOSSES.load(name)
@@ -261,7 +286,7 @@ def _check(
     status, reason = domains[loss.domain]
     outside = ""
     if status != "blocked" and loss.domain is Domain.UNIT:
-        outside = next(filter(None, (_outside(paths, s) for s in scalers)), "")
+        outside = next(filter(None, (rows.outside(s) for s in scalers)), "")
     if status == "blocked" or outside:
         shown = listed([repr(s) for s in scalers])
         hint = f" (scaler {shown} can't mend this: it knows training rows only)" if outside else ""
@@ -270,17 +295,3 @@ def _check(
         )
     if status == "dubious":
         log.warning("%s: %r is dubious here: %s", where, name, reason)
-
-
-def _outside(paths: Paths, scaler: str) -> str:
-    """Names the first scaled value outside [0, 1] among training and validation rows, or ""."""
-    for split in ("train", "val"):
-        rows_NF = np.load(paths.scaled(scaler, split), mmap_mode="r")
-        wrong_NF = (rows_NF < 0) | (rows_NF > 1)
-        if wrong_NF.any():
-            row, column = np.argwhere(wrong_NF)[0]
-            return (
-                f"{int(wrong_NF.sum())} of {rows_NF.size} {split} values lie outside after "
-                f"scaling (the first: {rows_NF[row, column]:.4g} in column {column} of row {row})"
-            )
-    return ""
