@@ -217,18 +217,19 @@ def test_infinite_values_are_refused_where_gaps_are_not(mixed):
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(3, "3"), (3.0, "3"), ("3", "3"), (2.5, "2.5"), (True, "True"), ("high", "high")],
+    [(3, "3"), (3.0, "3"), ("3", "3"), (2.5, "2.5"), (True, "true"), (" high ", "high")],
 )
-def test_levels_that_are_numbers_may_be_given_as_numbers(given, expected):
-    column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("3", "2.5", "True", "high"))
-    code = serving._values(pd.Series([given, None]), column)
-    assert column.levels[int(code[0])] == expected
-    assert np.isnan(code[1])
+def test_levels_are_spelt_as_sources_spell_them(given, expected):
+    column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("3", "2.5", "true", "high"))
+    codes = serving._values(pd.Series([given, None], dtype=object), column)
+    assert column.levels[int(codes[0])] == expected
+    assert np.isnan(codes[1])
+    assert serving._values(pd.Series([given]), column) == codes[0]  # of pandas' own type
 
 
 def test_a_level_that_the_model_has_not_seen_has_a_code_of_its_own():
     column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("s", "m"))
-    for given in ("l", "S", " s", 7, ""):
+    for given in ("l", "S", "s m", 7, ""):
         assert serving._values(pd.Series([given]), column) == [2]
 
 
