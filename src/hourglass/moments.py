@@ -67,13 +67,14 @@ class Moments:
         variance_G = np.bincount(
             groups_F, share_F * (np.nan_to_num(self.sd_F) ** 2 + apart_F**2), groups
         )
-        sd_G = np.where(high_G > low_G, np.sqrt(variance_G), 0.0)
+        seen_G, varies_G = count_G > 0, high_G > low_G
+        low_G = np.where(seen_G, low_G, np.nan)
         return Moments(
             count_G.astype(np.int64)[groups_F],
             low_G[groups_F],
-            high_G[groups_F],
-            mean_G[groups_F],
-            sd_G[groups_F],
+            np.where(seen_G, high_G, np.nan)[groups_F],
+            np.where(varies_G, mean_G, low_G)[groups_F],
+            np.where(varies_G, np.sqrt(variance_G), 0.0)[groups_F],
         )
 
 
