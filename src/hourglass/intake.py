@@ -77,7 +77,7 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         gaps = intake.missing_rows if options.missing == "drop_rows" else 0
         counts = dict(zip(splitting.LEAST, (out.rows[s] for s in SPLITS), strict=True))
         try:
-            splitting.check(counts, options, "group" if how == "group" else "row")
+            splitting.check(counts, options, how)
         except DataError as error:
             lost = f" ({gaps} more were dropped for missing values)" if gaps else ""
             raise DataError(f"{source.title}: {error}{lost}") from None
