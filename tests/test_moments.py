@@ -77,6 +77,18 @@ def test_a_constant_is_told_from_what_varies_whatever_its_offset():
     assert seen.sd_F[1] > 0
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_many_rows_far_from_zero_keep_their_spread(gaps):
+    """A regression: sums of many large numbers are off by more than these values vary."""
+    values = 1e15 + np.random.default_rng(0).normal(size=(200_000, 3))
+    if gaps:
+        values[::7] = np.nan
+    found = moments.moments(values)
+    centred = values[~np.isnan(values).any(axis=1)] - 1e15
+    np.testing.assert_allclose(found.mean_F - 1e15, centred.mean(axis=0), atol=0.126)
+    np.testing.assert_allclose(found.sd_F, centred.std(axis=0), rtol=0.02)
+
+
 def test_what_was_never_observed_has_no_figures():
     values = np.column_stack([np.full(5, np.nan), np.arange(5.0)])
     seen = gathered(values, 2)
