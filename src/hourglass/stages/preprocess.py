@@ -6,6 +6,7 @@ The source is read once. Memory holds a block of rows.
 """
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -48,11 +49,26 @@ def run(params: Params, paths: Paths) -> None:
     create = SOURCES.load(SOURCES.check(options.source, "params.yaml: preprocess.source"))
     source = create(options, paths.root / options.path)
     layout = source.layout()
-    taken = intake.take(source, layout, options, paths)
-    schema, advice = _describe(source, layout, taken, options, paths)
-    write_json(paths.schema, schema.to_json())
-    write_json(paths.profile, advice)
+    beside = _Beside(paths.interim / ".new")
+    try:
+        taken = intake.take(source, layout, options, beside)
+        schema, advice = _describe(source, layout, taken, options, beside)
+        write_json(beside.schema, schema.to_json())
+        write_json(beside.profile, advice)
+        for new in beside.root.iterdir():
+            old = paths.interim / new.name
+            if old.is_dir():
+                shutil.rmtree(old)
+            new.replace(old)
+    finally:
+        shutil.rmtree(beside.root, ignore_errors=True)
     _log(schema, advice)
+
+
+class _Beside(Paths):
+    """Where the files of this stage wait until all checks are passed: `root` for data/interim."""
+
+    interim = property(lambda self: self.root)
 
 
 def _describe(
