@@ -17,6 +17,25 @@ _rows[:, 0] = np.round(2 * _rows[:, 0]) / 2
 TRAIN, VAL, TEST = _rows[:100], _rows[100:130], _rows[130:]
 
 
+def _mixed(rows: int) -> np.ndarray:
+    """A column of each kind and one without gaps, all of one latent value."""
+    z = _rng.normal(size=rows)
+    values = np.column_stack(
+        [
+            z + 0.1 * _rng.normal(size=rows),
+            100 - 20 * z + _rng.normal(size=rows),
+            _rng.random(rows) < 1 / (1 + np.exp(-2 * z)),
+            _rng.poisson(np.exp(1 + 0.5 * z)),
+            np.digitize(z + 0.3 * _rng.normal(size=rows), (-0.5, 0.5)),
+        ]
+    ).astype(np.float64)
+    values[_rng.random(values.shape) < (0.1, 0, 0.1, 0.1, 0.1)] = np.nan
+    return values
+
+
+MIXED = {"train": _mixed(120), "val": _mixed(40), "test": _mixed(40)}
+
+
 def columns() -> tuple[Column, ...]:
     """Six continuous columns, the first in steps of a half."""
     return tuple(
@@ -24,19 +43,49 @@ def columns() -> tuple[Column, ...]:
     )
 
 
-def make_files(root: Path) -> Path:
-    """Writes what preprocess and normalize would, without test rows."""
-    paths = Paths(root)
+def schema() -> Schema:
+    """Of `TRAIN`, `VAL` and `TEST`."""
     rows = {"train": len(TRAIN), "val": len(VAL), "test": len(TEST)}
-    schema = Schema("a test", columns(), {}, {}, None, rows, "0123")
-    write_json(paths.schema, schema.to_json())
-    for split, rows_NF in (("train", TRAIN), ("val", VAL)):
+    return Schema("a test", columns(), {}, {}, None, rows, "0123")
+
+
+def mixed_schema() -> Schema:
+    """Of `MIXED`: a column of each kind, with gaps."""
+    every = np.concatenate(list(MIXED.values()))
+    gaps = np.isnan(every).sum(axis=0).tolist()
+    described = (
+        Column("near", Kind.CONTINUOUS, None, None, None, gaps[0]),
+        Column("far", Kind.CONTINUOUS, None, None, None, gaps[1]),
+        Column("flag", Kind.BINARY, 1.0, 0.0, 1.0, gaps[2]),
+        Column("count", Kind.COUNT, 1.0, 0.0, None, gaps[3]),
+        Column("level", Kind.CATEGORICAL, None, None, None, gaps[4], ("low", "mid", "high")),
+    )
+    rows = {split: len(values) for split, values in MIXED.items()}
+    return Schema("a mixed test", described, {}, {}, None, rows, "4567", gaps=True)
+
+
+def make_files(root: Path) -> Path:
+    """Writes what preprocess and normalize would for `schema`, without test rows."""
+    return _written(root, schema(), {"train": TRAIN, "val": VAL})
+
+
+def make_mixed_files(root: Path) -> Path:
+    """The same for `mixed_schema`."""
+    return _written(root, mixed_schema(), {"train": MIXED["train"], "val": MIXED["val"]})
+
+
+def _written(root: Path, described: Schema, values: dict[str, np.ndarray]) -> Path:
+    paths = Paths(root)
+    write_json(paths.schema, described.to_json())
+    scaler = scaling.fit("standard", values["train"], described)
+    write_json(paths.scaler("standard"), scaler.to_json())
+    start = 0
+    for split, rows_NF in values.items():
         paths.values(split).parent.mkdir(parents=True)
         np.save(paths.values(split), rows_NF)
-    scaler = scaling.fit("standard", TRAIN, columns())
-    write_json(paths.scaler("standard"), scaler.to_json())
-    for split, rows_NF in (("train", TRAIN), ("val", VAL)):
+        np.save(paths.beside(split, "rows"), np.arange(start, start + len(rows_NF)))
         np.save(paths.scaled("standard", split), scaler.transform(rows_NF).astype(np.float32))
+        start += len(rows_NF)
     return root
 
 
@@ -44,12 +93,29 @@ def spec(root: Path) -> Spec:
     """A linear autoencoder under mse, three epochs."""
     return Spec(
         root=root,
+        name="mse",
         loss="mse",
         scaler="standard",
         hyper={"learning_rate": 1e-2},
-        model=Model(kind="dense", latent_dim=2, hidden=(), activation="silu"),
+        heads={},
+        model=Model(
+            kind="dense",
+            latent_dim=2,
+            hidden=(),
+            activation="silu",
+            corruption="none",
+            corruption_amount=0.1,
+            sparsity=0.0,
+            variational=False,
+        ),
         epochs=3,
         batch_size=32,
         seed=1,
         trainer=TrainerOptions(accelerator="cpu"),
     )
+
+
+def mixed_spec(root: Path) -> Spec:
+    """The same with a head for each kind of column."""
+    heads = {"binary": "bce", "count": "poisson", "categorical": "cross_entropy"}
+    return Spec(**{**vars(spec(root)), "heads": heads})

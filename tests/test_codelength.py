@@ -235,6 +235,19 @@ def test_recalibration_undoes_any_slope_and_intercept_on_the_logit():
     assert bent == pytest.approx(plain, abs=1e-4)
 
 
+@pytest.mark.parametrize("sure", [0.9, 0.999, 1.0])
+@pytest.mark.parametrize("rows", [100, 2000, 50_000])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5])
+def test_a_model_that_is_sure_of_flags_it_knows_nothing_of_costs_their_entropy(sure, rows, share):
+    rng = np.random.default_rng(SEED)
+    x = rng.permutation(np.arange(rows) < share * rows)
+    m = np.where(rng.uniform(size=rows) < 0.5, sure, 1 - sure)
+    found = length(x, m, column(Kind.BINARY))
+    entropy = stats.bernoulli(x.mean()).entropy() / np.log(2)
+    assert found == pytest.approx(entropy, abs=0.003 + 8 / rows)
+    assert found <= entropy + 1e-3 + 0.1 / rows
+
+
 @pytest.mark.parametrize("m", [[0.0, 1.0], [0.4, 0.6], [-5.0, 9.0], [1.0, 0.0], [0.5, 0.5]])
 def test_separable_levels_stay_finite(m):
     x = np.tile([0.0, 1.0], 50)

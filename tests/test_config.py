@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hourglass import config
-from hourglass.errors import ConfigError
+from hourglass.errors import ConfigError, UnknownNameError
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+LOSSES = (
+    "'auto', a list of at least one loss, or such a list for each kind of column "
+    "(continuous, binary, count, categorical)"
+)
 SECTIONS = "preprocess, normalize, model, search, train, evaluate, register, tracking"
 
 
@@ -40,7 +44,8 @@ def test_the_project_s_own_file_is_valid_and_each_value_says_why_beside_it():
     config.load(ROOT / "params.yaml")
     values = [line for line in TEXT.splitlines() if line.startswith("  ")]
     bare = {line.strip() for line in values if "#" not in line and "  - " not in line}
-    assert bare <= {"num_nodes: 1"}
+    plain = {"num_nodes", "image", "synthetic", "length", "stride", "rows", "columns"}
+    assert {line.partition(":")[0] for line in bare} <= plain
 
 
 def test_there_is_no_hidden_default():
@@ -68,10 +73,10 @@ def test_parameters_are_frozen(tmp_path):
     ("old", "new", "message"),
     [
         # where two types are allowed
-        ("losses: auto", "losses: 3", "search.losses must be 'auto' or a list of at least one loss, got 3"),
-        ("losses: auto", "losses: []", "search.losses must be 'auto' or a list of at least one loss, got []"),
-        ("losses: auto", "losses: mse", "search.losses must be 'auto' or a list of at least one loss, got 'mse'"),
-        ("losses: auto", "losses: atuo", "search.losses must be 'auto' or a list of at least one loss, got 'atuo', did you mean 'auto'?"),
+        ("losses: auto", "losses: 3", f"search.losses must be {LOSSES}, got 3"),
+        ("losses: auto", "losses: []", f"search.losses must be {LOSSES}, got []"),
+        ("losses: auto", "losses: mse", f"search.losses must be {LOSSES}, got 'mse'"),
+        ("losses: auto", "losses: atuo", f"search.losses must be {LOSSES}, got 'atuo', did you mean 'auto'?"),
         ("workers: auto", "workers: 0", "search.workers must be 'auto' or a whole number of at least 1, got 0"),
         ("workers: auto", "workers: true", "search.workers must be 'auto' or a whole number of at least 1, got true"),
         ("precision: 32-true", "precision: [1]", "train.precision must be a name such as '32-true', or a number of bits, got [1]"),
@@ -99,9 +104,29 @@ def test_parameters_are_frozen(tmp_path):
         ("name: hourglass-autoencoder", "name: a/b", "register.name must be a name without / and :, got 'a/b'"),
         ("alias: champion", "alias: V2", "register.alias must be letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own, got 'V2'"),
         # names
-        ("missing: error", "missing: drop", "preprocess.missing must be 'error' or 'drop_rows', got 'drop', did you mean 'drop_rows'?"),
+        ("missing: keep", "missing: drop", "preprocess.missing must be 'keep', 'drop_rows' or 'error', got 'drop', did you mean 'drop_rows'?"),
         ("- unit", "- unti", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),
-        ("kinds: {}", "kinds: {length (cm): real}", "preprocess.kinds.length (cm) must be 'continuous', 'binary' or 'count', got 'real'"),
+        ("kinds: {}", "kinds: {length (cm): real}", "preprocess.kinds.length (cm) must be 'continuous', 'binary', 'count' or 'categorical', got 'real'"),
+        ("scalers: all", "scalers: every", "search.scalers must be 'all' or 'advised', got 'every'"),
+        ("corruption: none", "corruption: gaus", "model.corruption must be 'none', 'mask' or 'gauss', got 'gaus', did you mean 'gauss'?"),
+        ("split: auto", "split: rows", "preprocess.split must be 'auto', 'random', 'group' or 'time', got 'rows'"),
+        ("colour: grey", "colour: gray", "preprocess.image.colour must be 'grey' or 'rgb', got 'gray', did you mean 'grey'?"),
+        # losses for kinds of columns
+        ("losses: auto", "losses: {real: [mse]}", f"search.losses must be {LOSSES}, got {{'real': ['mse']}}"),
+        ("losses: auto", "losses: {count: []}", f"search.losses must be {LOSSES}, got {{'count': []}}"),
+        # lists in lists, sections in sections
+        ("hidden: []", "hidden: [64]", "search.hidden[0] must be a list, such as [a, b], got 64"),
+        ("hidden: []", "hidden: [[64, 0]]", "search.hidden[0][1] must be at least 1, got 0"),
+        ("size: []", "size: [8]", "preprocess.image.size must be [height, width] in pixels, or [] to keep it, got [8]"),
+        ("size: []", "size: [8, 0]", "preprocess.image.size must be [height, width] in pixels, or [] to keep it, got [8, 0]"),
+        ("stride: 8", "stride: 0", "preprocess.window.stride must be at least 1, got 0"),
+        ("memory_mb: 1024", "memory_mb: 0", "train.memory_mb must be at least 1, got 0"),
+        ("max_rows: 50000", "max_rows: 5e4", "search.max_rows must be a whole number, got 50000.0"),
+        ("sparsity: 0.0", "sparsity: -1.0", "model.sparsity must be at least 0.0, got -1.0"),
+        ("sparsity: 0.0", "sparsity: .inf", "model.sparsity must be a finite number, got inf"),
+        ("corruption: none       # of the input while training (denoising): mask | gauss\n  corruption_amount: 0.15", "corruption: mask\n  corruption_amount: 1.0", "model: corruption_amount must be below 1 for mask: nothing is left to see"),
+        ("variational: false", "variational: 1", "model.variational must be true or false, got 1"),
+        ("missing_values: []", "missing_values: -9999", "preprocess.missing_values must be a list, such as [a, b], got -9999"),
         # the space of a loss
         ("space: {}", "space: {huber: {delta: 1}}", "search.space.huber.delta must be a list, such as [a, b], got 1"),
         ("space: {}", "space: {huber: {delta: [1]}}", "search.space.huber.delta[1] is missing"),
@@ -214,6 +239,34 @@ def test_words_of_older_yaml_stay_words(tmp_path):
     assert with_("label: ''", "label: no", tmp_path).preprocess.label == "no"
 
 
+def test_nested_lists_and_sections_are_taken(tmp_path):
+    assert with_("hidden: []", "hidden: [[64], []]", tmp_path).search.hidden == ((64,), ())
+    assert with_("size: []", "size: [8, 9]", tmp_path).preprocess.image.size == (8, 9)
+    values = with_("missing_values: []", "missing_values: [-9999, '?']", tmp_path)
+    assert values.preprocess.missing_values == (-9999, "?")
+
+
+def test_losses_may_be_named_for_each_kind_of_column(tmp_path):
+    losses = with_("losses: auto", "losses: {count: [poisson], binary: auto}", tmp_path)
+    assert losses.search.losses == {"count": ("poisson",), "binary": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ("[mse, poison]", "search.losses[1]: unknown loss 'poison', did you mean 'poisson'?"),
+        (
+            "{count: [poisson, negbin]}",
+            "search.losses.count[1]: unknown loss 'negbin', did you mean 'negative_binomial'?",
+        ),
+    ],
+)
+def test_an_unknown_loss_is_named_with_its_place(tmp_path, losses, message):
+    with pytest.raises(UnknownNameError) as caught:
+        with_("losses: auto", f"losses: {losses}", tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/params.yaml: {message}")
+
+
 def test_where_two_types_are_allowed_both_are(tmp_path):
     assert with_("losses: auto", "losses: [mse, bce]", tmp_path).search.losses == ("mse", "bce")
     assert with_("workers: auto", "workers: 2", tmp_path).search.workers == 2
@@ -239,6 +292,7 @@ def test_any_value_is_taken_or_refused_in_words_that_name_its_key(
     message = _answer(path)
     place = f"{path}: {section}"
     assert message == "" or message.startswith((f"{place}.{name}", f"{place}: "))
+    assert "Input should" not in message  # in our words, not pydantic's
 
 
 def _answer(path: Path) -> str:

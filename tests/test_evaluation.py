@@ -5,35 +5,131 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fits import TEST, TRAIN, VAL, columns, make_files, spec
+from tests.fits import (
+    MIXED,
+    TEST,
+    TRAIN,
+    VAL,
+    columns,
+    make_files,
+    make_mixed_files,
+    mixed_schema,
+    mixed_spec,
+    schema,
+    spec,
+)
 
-from hourglass import codelength, evaluation, scaling, trials
+from hourglass import codelength, evaluation, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
 from hourglass.evaluation import Scores
 from hourglass.paths import Paths
+from hourglass.trials import Spec
 from hourglass.verdict import judge
 
 SPREAD = TRAIN.std(axis=0)
+Bundles = dict[str, dict[int, Bundle]]
+
+
+def make_test(root: Path, values_NF: np.ndarray, **beside: np.ndarray) -> None:
+    """Writes test rows, numbered from 1000 on, and what lies beside them."""
+    paths = Paths(root)
+    paths.values("test").parent.mkdir(parents=True, exist_ok=True)
+    np.save(paths.values("test"), values_NF)
+    for what, values_N in {"rows": 1000 + np.arange(len(values_NF)), **beside}.items():
+        np.save(paths.beside("test", what), values_N)
+
+
+def fitted(root: Path, base: Spec) -> Bundles:
+    """Two losses, two seeds of each; the second seed redraws its rows."""
+    paths, bundles = Paths(root), {}
+    for loss in ("mse", "mae"):
+        for seed in (1, 2):
+            one = replace(base, name=loss, loss=loss, seed=seed, resplit=seed == 2)
+            trials.run(replace(one, save_to=paths.model(loss, seed)))
+        bundles[loss] = {s: Bundle.load(paths.model(loss, s)) for s in (1, 2)}
+    return bundles
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_files(tmp_path_factory.mktemp("project"))
-    for loss in ("mse", "mae"):
-        for seed in (1, 2):
-            one = replace(spec(root), loss=loss, seed=seed, resplit=seed == 2)
-            trials.run(replace(one, save_to=Paths(root).model(loss, seed)))
+    make_test(root, TEST)
     return root
 
 
 @pytest.fixture(scope="module")
-def bundles(root: Path) -> dict[str, dict[int, Bundle]]:
-    folder = Paths(root).model
-    return {n: {s: Bundle.load(folder(n, s)) for s in (1, 2)} for n in ("mse", "mae")}
+def bundles(root: Path) -> Bundles:
+    return fitted(root, spec(root))
 
 
-def test_a_loss_is_scored_by_its_own_calibration_one_value_a_seed(bundles):
-    scores = evaluation.score_losses(bundles, TEST, SPREAD)
+@pytest.fixture(scope="module")
+def opened(root: Path) -> evaluation.Test:
+    return evaluation.open_test(Paths(root), schema(), SPREAD)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_mixed_files(tmp_path_factory.mktemp("mixed"))
+    make_test(root, MIXED["test"])
+    return root
+
+
+@pytest.fixture(scope="module")
+def mixed_bundles(mixed: Path) -> Bundles:
+    return fitted(mixed, replace(mixed_spec(mixed), epochs=20))
+
+
+def open_mixed(root: Path) -> evaluation.Test:
+    wide_NW = wide.expand(MIXED["train"], mixed_schema().columns)
+    return evaluation.open_test(Paths(root), mixed_schema(), np.nanstd(wide_NW, axis=0))
+
+
+# --- the rows that are scored ---------------------------------------------------------------------
+
+
+def test_test_rows_come_with_their_numbers_and_nothing_else_where_there_is_nothing(opened):
+    np.testing.assert_array_equal(opened.rows_NF, TEST)
+    np.testing.assert_array_equal(opened.number_N, 1000 + np.arange(40))
+    assert opened.wide_NW is opened.rows_NF  # no column has levels
+    assert (opened.label_N, opened.count_N, opened.of) == (None, None, 40)
+
+
+def test_labels_and_weights_come_with_their_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "SCORED_VALUES", 6 * 9)
+    own_N = np.arange(40.0)
+    make_test(tmp_path, TEST, labels=own_N, weights=own_N + 1)
+    found = evaluation.open_test(Paths(tmp_path), schema(), SPREAD)
+    at = np.linspace(0, 39, 9).round().astype(int)
+    np.testing.assert_array_equal(found.rows_NF, TEST[at])
+    np.testing.assert_array_equal(found.number_N, 1000 + at)
+    np.testing.assert_array_equal(found.label_N, at)
+    np.testing.assert_array_equal(found.count_N, at + 1)
+    assert found.of == 40
+
+
+def test_rows_of_a_mixed_table_are_opened_in_wide_form(mixed):
+    found = open_mixed(mixed)
+    assert found.wide_NW.shape == (40, 7)
+    gaps = np.isnan(MIXED["test"][:, 4])
+    assert np.isnan(found.wide_NW[gaps, 4:]).all()
+    np.testing.assert_array_equal(found.wide_NW[~gaps, 4:].sum(axis=1), 1)
+
+
+def test_rows_count_by_their_weights(opened):
+    count_N = np.linspace(1, 3, 40)
+    weighted = replace(opened, count_N=count_N)
+    bits_NF = np.arange(240.0).reshape(40, 6)
+    found = weighted.measured(bits_NF, np.full(40, 6.0), TEST)
+    expected = np.average(bits_NF.mean(axis=1) + 1, weights=count_N)
+    assert found["bits_per_feature"] == pytest.approx(expected)
+    assert next(iter(found)) == "bits_per_feature"
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def test_a_loss_is_scored_by_its_own_calibration_one_value_a_seed(bundles, opened):
+    scores = evaluation.score_losses(bundles, opened)
     for loss, by_seed in bundles.items():
         for at, bundle in enumerate(by_seed.values()):
             answer = bundle.reconstruct(TEST)
@@ -44,39 +140,133 @@ def test_a_loss_is_scored_by_its_own_calibration_one_value_a_seed(bundles):
             np.testing.assert_allclose(own.column_bits[at], bits.mean(axis=0))
 
 
+def test_scores_of_a_mixed_table_are_means_over_what_was_observed(mixed, mixed_bundles):
+    found = open_mixed(mixed)
+    own = evaluation.score_losses(mixed_bundles, found)["mse"]
+    bundle = mixed_bundles["mse"][1]
+    answer_NW = bundle.reconstruct(MIXED["test"])
+    bits_NF = bundle.code_length(MIXED["test"], answer_NW)
+    seen_NF = ~np.isnan(MIXED["test"])
+    bits = bits_NF[seen_NF].mean()
+    assert bits != pytest.approx(bits_NF.mean(), rel=1e-3)
+    assert own.metrics["bits_per_feature"][0] == pytest.approx(bits)
+    column_bits = [bits_NF[seen_NF[:, f], f].mean() for f in range(5)]
+    np.testing.assert_allclose(own.column_bits[0], column_bits)
+    wide_NW = wide.expand(MIXED["test"], mixed_schema().columns)
+    error = (answer_NW - wide_NW)[~np.isnan(wide_NW)]
+    assert own.metrics["rmse"][0] == pytest.approx(np.sqrt(np.square(error).mean()))
+
+
+def test_a_variational_model_is_scored_with_the_bits_of_its_bottleneck(root, opened, tmp_path):
+    model = spec(root).model.model_copy(update={"variational": True})
+    trials.run(replace(spec(root), model=model, save_to=tmp_path / "bundle"))
+    bundle = Bundle.load(tmp_path / "bundle")
+    own = evaluation.score_losses({"mse": {1: bundle}}, opened)["mse"]
+    answer_NW, extra_N = bundle.written(TEST)
+    bits = (bundle.code_length(TEST, answer_NW).sum() + extra_N.sum()) / TEST.size
+    assert extra_N.min() > 0
+    assert own.metrics["bits_per_feature"][0] == pytest.approx(bits)
+
+
 def test_the_mean_over_seeds_is_plain():
     own = Scores()
-    own.add(np.full((3, 2), 1.0), {"rmse": 2.0})
-    own.add(np.full((3, 2), 2.0), {"rmse": 4.0})
+    own.add(np.full(2, 1.0), {"bits_per_feature": 1.0, "rmse": 2.0})
+    own.add(np.full(2, 2.0), {"bits_per_feature": 2.0, "rmse": 4.0})
     assert (own.mean("bits_per_feature"), own.mean("rmse")) == (1.5, 3.0)
+    assert list(own.metrics) == ["bits_per_feature", "rmse"]
 
 
-def test_baselines_stand_on_the_rows_of_each_seed(root, bundles):
+def test_baselines_stand_on_the_rows_of_each_seed(root, bundles, opened):
     """Seed 1 keeps the split, seed 2 redrew it: fitted and calibrated on its own rows."""
-    scores = evaluation.score_baselines(Paths(root), bundles["mse"], TEST, SPREAD, "standard")
+    scores = evaluation.score_baselines(Paths(root), bundles["mse"], opened, "standard")
     for at, resplit_seed in enumerate((None, 2)):
         data = trials.load(Paths(root), "standard", resplit_seed)
         mean = data.mean_F
-        fitted = codelength.fit(data.val_NF, np.tile(mean, (len(VAL), 1)), columns())
-        bits = codelength.bits(fitted, TEST, np.tile(mean, (len(TEST), 1))).mean()
+        fitted_ = codelength.fit(data.val_NF, np.tile(mean, (len(VAL), 1)), columns())
+        bits = codelength.bits(fitted_, TEST, np.tile(mean, (len(TEST), 1))).mean()
         assert scores["mean"].metrics["bits_per_feature"][at] == pytest.approx(bits)
     assert scores["pca"].mean("rmse") < scores["mean"].mean("rmse")
 
 
-def test_the_advised_scaler_need_not_be_one_that_normalize_fitted(root, bundles):
+def test_the_advised_scaler_need_not_be_one_that_normalize_fitted(root, bundles, opened):
     """A regression: evaluate looked for data/normalized/robust/ after all the training."""
     assert not Paths(root).scaler("robust").exists()
-    scores = evaluation.score_baselines(Paths(root), bundles["mse"], TEST, SPREAD, "robust")
-    scale = scaling.fit("robust", TRAIN, columns())
+    scores = evaluation.score_baselines(Paths(root), bundles["mse"], opened, "robust")
+    scale = scaling.fit("robust", TRAIN, schema())
     centre = scale.inverse(np.median(scale.transform(TRAIN), axis=0))
     rmse = np.sqrt(np.square(TEST - centre).mean())
-    assert scores["median"].metrics["rmse"][0] == pytest.approx(rmse)
+    assert scores["median"].metrics["rmse"][0] == pytest.approx(rmse, rel=1e-6)
+
+
+@pytest.mark.parametrize("scaler", ["standard", "unit", "robust"])
+def test_baselines_answer_for_mixed_tables_with_gaps(mixed, mixed_bundles, scaler):
+    found = open_mixed(mixed)
+    scores = evaluation.score_baselines(Paths(mixed), mixed_bundles["mse"], found, scaler)
+    for own in scores.values():
+        assert all(np.isfinite(values).all() for values in own.metrics.values())
+        assert all(np.isfinite(bits_F).all() for bits_F in own.column_bits)
+    assert scores["pca"].mean("bits_per_feature") < scores["mean"].mean("bits_per_feature")
+
+
+def test_the_mean_of_a_mixed_table_gives_each_level_its_share(mixed, mixed_bundles):
+    found = open_mixed(mixed)
+    one = {1: mixed_bundles["mse"][1]}
+    own = evaluation.score_baselines(Paths(mixed), one, found, "standard")["mean"]
+    columns_ = mixed_schema().columns
+    mean_W = np.nanmean(wide.expand(MIXED["train"], columns_), axis=0)
+    guess = {s: np.broadcast_to(mean_W, (40, 7)) for s in ("val", "test")}
+    fitted_ = codelength.fit(MIXED["val"], guess["val"], columns_)
+    bits_NF = codelength.bits(fitted_, MIXED["test"], guess["test"])
+    seen_NF = ~np.isnan(MIXED["test"])
+    assert own.mean("bits_per_feature") == pytest.approx(bits_NF[seen_NF].mean(), rel=1e-5)
+    expected = metrics.measure(found.wide_NW, guess["test"], found.scale_W)
+    assert own.mean("nrmse") == pytest.approx(expected["nrmse"], rel=1e-5)
+
+
+# --- what the search found of scalers -------------------------------------------------------------
+
+
+def trial(loss: str, scaler: str, objective: str) -> dict[str, str]:
+    state = "complete" if objective else "failed"
+    return {"loss": loss, "scaler": scaler, "objective": objective, "state": state}
+
+
+TRIED = [
+    trial("mse", "unit", "2.5"),
+    trial("mse", "standard", "2.0"),
+    trial("mse", "unit", "2.25"),
+    trial("mse", "robust", ""),
+    trial("mae", "standard", "3.0"),
+    trial("mae", "unit", "2.75"),
+    trial("bce", "unit", "1.5"),
+]
+
+
+def test_of_each_scaler_the_best_trial_counts_and_failures_do_not():
+    assert evaluation.by_scaler(TRIED) == {
+        "mse": {"unit": 2.25, "standard": 2.0},
+        "mae": {"standard": 3.0, "unit": 2.75},
+        "bce": {"unit": 1.5},
+    }
+
+
+def test_leverage_is_the_range_of_the_losses_beside_that_of_the_scalers():
+    found = evaluation.leverage(evaluation.by_scaler(TRIED))
+    assert found == (2.75 - 1.5, (0.25 + 0.25) / 2)
+
+
+def test_without_a_second_scaler_there_is_no_leverage_to_speak_of():
+    assert evaluation.leverage({"bce": {"unit": 1.5}, "mse": {"unit": 2.0}}) is None
+    assert evaluation.leverage({}) is None
+
+
+# --- tables ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def tables(root, bundles):
-    scores = evaluation.score_losses(bundles, TEST, SPREAD)
-    base = evaluation.score_baselines(Paths(root), bundles["mse"], TEST, SPREAD, "standard")
+def tables(root, bundles, opened):
+    scores = evaluation.score_losses(bundles, opened)
+    base = evaluation.score_baselines(Paths(root), bundles["mse"], opened, "standard")
     decision = judge({"mse": [2.0, 2.2], "mae": [1.9, 2.2]}, {"mse": 0, "mae": 2}, 0.05, 0.015)
     return decision, scores, base
 
@@ -122,8 +312,8 @@ def test_test_rows_are_asked_of_the_ruler_that_chose(tables, bundles):
     ahead, behind = {"bits_per_feature": 1.0, "nrmse": 0.9}, {"bits_per_feature": 2.0, "nrmse": 0.5}
     scores = {"mse": Scores(), "mae": Scores()}
     for _ in range(2):
-        scores["mae"].add(np.ones((3, 2)), ahead)
-        scores["mse"].add(np.full((3, 2), 2.0), behind)
+        scores["mae"].add(np.ones(2), ahead)
+        scores["mse"].add(np.ones(2), behind)
     for objective, best in (("rmse", "mse"), ("code_length", "mae"), ("code_length_masked", "mae")):
         found = evaluation.summary(decision, scores, base, bundles, 1, objective)
         assert found["best_on_test_rows"] == best

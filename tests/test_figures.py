@@ -28,6 +28,10 @@ ROWS = [
 ]
 TABLE, IMAGES = RNG.normal(size=(3, 6)), RNG.uniform(size=(3, 6))
 NAMES = ["$x^$", "a_b", "<b>", "\u65e5\u672c", "a column with a very long name indeed", "%"]
+HOLED = np.where(np.arange(18).reshape(3, 6) % 5 == 1, np.nan, IMAGES)
+RGB = (1, 2, 3)
+SERIES = [f"{name}@{step}" for step in range(3) for name in ("a@b", "$p$")]
+SIX = ["mse", "mae", "bce", "huber", "mse+poisson", "mse+negative_binomial"]
 DRAWINGS: dict[str, Callable[[Path], None]] = {
     "search": lambda p: figures.search_history(p, TRIALS),
     "one trial": lambda p: figures.search_history(p, TRIALS[:1]),
@@ -36,10 +40,15 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}),
     "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE}, NAMES, None),
     "one row": lambda p: figures.reconstructions(p, TABLE[:1], {"mse": TABLE[:1]}, NAMES, None),
-    "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES}, NAMES, (2, 3)),
+    "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES}, NAMES, (2, 3, 1)),
+    "images in colours": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, NAMES, RGB),
+    "windows": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, SERIES, (3, 2)),
+    "one channel": lambda p: figures.reconstructions(p, IMAGES[:1], {}, NAMES, (6, 1)),
     "columns": lambda p: figures.columns(p, {"mse": TABLE[0], "mae": TABLE[1]}, NAMES, None),
     "many columns": lambda p: figures.columns(p, {"mse": np.arange(99.0)}, ["c"] * 99, None),
-    "pixels": lambda p: figures.columns(p, {str(i): IMAGES[0] for i in range(6)}, NAMES, (2, 3)),
+    "pixels": lambda p: figures.columns(p, dict.fromkeys(SIX, IMAGES[0]), NAMES, (2, 3, 1)),
+    "pixels of colours": lambda p: figures.columns(p, {"mse": IMAGES[0]}, NAMES, RGB),
+    "channels": lambda p: figures.columns(p, {"mse": IMAGES[0]}, SERIES, (3, 2)),
 }
 
 
@@ -88,6 +97,81 @@ def test_a_loss_has_one_colour_in_all_pictures_whatever_the_order(drawn):
         ):
             of_mae |= {x.get_color() for x in figure.axes[0].lines if x.get_label()[:3] == "mae"}
     assert len(of_mae) == 1
+
+
+def test_candidates_that_differ_in_another_loss_look_different(drawn):
+    names = ["mse+poisson", "mse+negative_binomial"]
+    values = {name: TABLE * (1 + i) for i, name in enumerate(names)}
+    points = [{**p, "loss": name} for name in names for p in POINTS[:3]]
+    trials = [{**t, "loss": name} for name in names for t in TRIALS[:1]]
+    for figure in (
+        drawn(lambda p: figures.columns(p, {n: x[0] for n, x in values.items()}, NAMES, None)),
+        drawn(lambda p: figures.reconstructions(p, TABLE, values, NAMES, None)),
+        drawn(lambda p: figures.reconstructions(p, TABLE, values, SERIES, (3, 2))),
+        drawn(lambda p: figures.curves(p, points)),
+        drawn(lambda p: figures.search_history(p, trials)),
+    ):
+        lines = [x for x in figure.axes[0].lines if x.get_label()[:3] == "mse"]
+        assert len({line.get_color() for line in lines}) == 1  # the searched loss is the same
+        assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 2
+
+
+def shown(figure) -> list[np.ndarray]:
+    return [np.ma.filled(axes.images[0].get_array(), np.nan) for axes in figure.axes if axes.images]
+
+
+def test_an_image_of_one_channel_is_drawn_in_its_own_units(drawn):
+    figure = drawn(DRAWINGS["images"])
+    np.testing.assert_array_equal(shown(figure)[0], IMAGES[0].reshape(2, 3))
+    limits = {axes.images[0].get_clim() for axes in figure.axes}
+    assert limits == {(IMAGES.min(), IMAGES.max())}
+
+
+def test_colours_lie_between_0_and_1_and_gaps_are_transparent(drawn):
+    answer = 2 * IMAGES  # beyond what was observed
+    figure = drawn(lambda p: figures.reconstructions(p, HOLED, {"mse": answer}, NAMES, RGB))
+    pictures = shown(figure)
+    seen = ~np.isnan(HOLED.reshape(3, *RGB)).any(axis=-1)
+    assert 0 < seen.sum() < 6
+    low, high = np.nanmin(HOLED), np.nanmax(HOLED)
+    for k in range(3):
+        assert pictures[k].shape == (1, 2, 4)
+        np.testing.assert_array_equal(pictures[k][..., 3], seen[k])
+        scaled = (HOLED[k].reshape(RGB)[seen[k]] - low) / (high - low)
+        np.testing.assert_allclose(pictures[k][seen[k]][:, :3], scaled)
+        assert pictures[3 + k].max() == 1
+        assert pictures[3 + k][..., 3].all()
+
+
+def test_names_beside_images_have_room(drawn):
+    long = {"student_t+negative_binomial": IMAGES}
+    for by_name in (long, {"mse": IMAGES}):
+        figure = drawn(lambda p, v=by_name: figures.reconstructions(p, IMAGES, v, NAMES, (2, 3, 1)))
+        FigureCanvasAgg(figure).draw()
+        boxes = [axes.yaxis.label.get_window_extent() for axes in figure.axes[::3]]
+        assert min(box.x0 for box in boxes) >= 0
+
+
+def test_windows_are_drawn_channel_by_channel(drawn):
+    figure = drawn(DRAWINGS["windows"])
+    first, second = figure.axes[:2]
+    assert (first.get_title(), second.get_title()) == ("a@b", "$p$")
+    (dots,) = [x for x in second.lines if x.get_label() == "original"]
+    np.testing.assert_array_equal(dots.get_ydata(), HOLED[0].reshape(3, 2)[:, 1])
+    (curve,) = [x for x in second.lines if x.get_label() == "mse"]
+    np.testing.assert_array_equal(curve.get_ydata(), IMAGES[0].reshape(3, 2)[:, 1])
+
+
+def test_bits_of_windows_are_those_of_channels_and_of_images_those_of_pixels(drawn):
+    axes = drawn(DRAWINGS["channels"]).axes[0]
+    by_name = dict(
+        zip((x.get_text() for x in axes.get_yticklabels()), axes.get_yticks(), strict=True)
+    )
+    bits = dict(zip(axes.lines[0].get_ydata(), axes.lines[0].get_xdata(), strict=True))
+    assert bits[by_name["a@b"]] == pytest.approx(IMAGES[0, ::2].mean())
+    assert bits[by_name["$p$"]] == pytest.approx(IMAGES[0, 1::2].mean())
+    pixels = shown(drawn(DRAWINGS["pixels of colours"]))[0]
+    np.testing.assert_allclose(pixels, IMAGES[0].reshape(RGB).mean(axis=-1))
 
 
 def test_labels_of_baselines_that_lie_close_do_not_overlap(drawn):

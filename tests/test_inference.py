@@ -1,5 +1,7 @@
 """What is inferred of columns: kind, resolution, walls; and what is never inferred."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -8,9 +10,9 @@ from hypothesis import strategies as st
 from hourglass.errors import ConfigError
 from hourglass.inference import Extent, Known, infer
 from hourglass.lattice import resolution
-from hourglass.schema import Kind
+from hourglass.schema import Column, Kind
 
-NOTHING_KNOWN = Known(None, None, {}, image=False)
+NOTHING_KNOWN = Known(None, None, {})
 SEEDS = st.integers(0, 10_000)
 
 
@@ -19,9 +21,10 @@ def rng(seed=0):
 
 
 def extent(rows_NF, missing=0):
-    whole_F = (rows_NF == np.floor(rows_NF)).all(axis=0)
-    missing_F = np.full(rows_NF.shape[1], missing)
-    return Extent(rows_NF.min(axis=0), rows_NF.max(axis=0), whole_F, missing_F)
+    gap_NF = np.isnan(rows_NF)
+    whole_F = ((rows_NF == np.floor(rows_NF)) | gap_NF).all(axis=0)
+    ends = np.fmin.reduce(rows_NF), np.fmax.reduce(rows_NF)
+    return Extent(*ends, whole_F, gap_NF.sum(axis=0) + missing)
 
 
 def column(values, known=NOTHING_KNOWN, others=()):
@@ -212,7 +215,7 @@ def test_a_mere_minimum_is_no_wall(values):
 
 
 def test_what_the_source_knows_is_not_inferred():
-    known = Known(Kind.CONTINUOUS, (0.0, 16.0), {}, image=False)
+    known = Known(Kind.CONTINUOUS, (0.0, 16.0), {})
     found = column(rng().negative_binomial(2, 0.4, 500), known)
     assert (found.kind, found.low, found.high) == (Kind.CONTINUOUS, 0.0, 16.0)
 
@@ -220,7 +223,7 @@ def test_what_the_source_knows_is_not_inferred():
 def test_what_the_user_says_goes_before_all():
     values = rng().integers(0, 2, 100)
     for kind in ("continuous", "count", "binary"):
-        found = column(values, Known(Kind.CONTINUOUS, None, {"x": kind}, image=False))
+        found = column(values, Known(Kind.CONTINUOUS, None, {"x": kind}))
         assert found.kind.value == kind
 
 
@@ -228,11 +231,153 @@ def test_pixels_share_kind_resolution_and_walls():
     image_NF = rng().integers(0, 256, (200, 9)) / 255
     image_NF[:, 0], image_NF[:, 1] = 0, 1 / 255 * rng().integers(0, 2, 200) * 7
     columns = infer(
-        [str(i) for i in range(9)], image_NF, extent(image_NF), Known(None, None, {}, image=True)
+        [str(i) for i in range(9)],
+        image_NF,
+        extent(image_NF),
+        Known(None, None, {}, shape=(3, 3, 1)),
     )
     assert {(c.kind, c.resolution, c.low, c.high) for c in columns} == {
         (Kind.CONTINUOUS, 1 / 255, 0.0, 1.0)
     }
+
+
+def test_channels_of_a_window_are_inferred_each_by_itself():
+    """A temperature, a switch and a count, five times each; one place of the switch is always 0."""
+    temperature = rng().normal(20, 3, (400, 5)).round(1)
+    switch = rng(1).integers(0, 2, (400, 5))
+    switch[:, 3] = 0
+    clicks = rng(2).negative_binomial(2, 0.3, (400, 5))
+    rows_NF = np.stack([temperature, switch, clicks], axis=2).reshape(400, 15).astype(np.float64)
+    names = [f"{t}:{c}" for t in range(5) for c in "abc"]
+    columns = infer(names, rows_NF, extent(rows_NF), Known(None, None, {}, shape=(5, 3)))
+    assert [c.name for c in columns] == names
+    found = [{(c.kind, c.low) for c in columns[k::3]} for k in range(3)]
+    assert found == [{(Kind.CONTINUOUS, None)}, {(Kind.BINARY, 0.0)}, {(Kind.COUNT, 0.0)}]
+    assert [columns[k].resolution for k in range(3)] == pytest.approx([0.1, 1.0, 1.0])
+
+
+def test_another_row_contradicts_the_guess_of_all_places_of_a_channel():
+    flags_NF = rng().integers(0, 2, (300, 6)).astype(np.float64)
+    other_NF = np.append(flags_NF, [[0, 0, 0, 0, 2, 0]], axis=0)
+    known = Known(None, None, {}, shape=(3, 2))
+    columns = infer(list("abcdef"), flags_NF, extent(other_NF), known)
+    kinds = [c.kind is Kind.BINARY for c in columns]
+    assert kinds == [False, True, False, True, False, True]
+
+
+def test_a_channel_that_never_varies_between_known_walls_is_no_error():
+    rows_NF = np.zeros((50, 4))
+    known = Known(None, (0.0, 255.0), {}, shape=(2, 2, 1))
+    columns = infer(list("abcd"), rows_NF, extent(rows_NF), known)
+    assert {(c.kind, c.low, c.high) for c in columns} == {(Kind.CONTINUOUS, 0.0, 255.0)}
+
+
+# --- gaps
+
+
+def holed(values, share=0.4):
+    """The values with gaps among them."""
+    values = np.repeat(np.asarray(values, dtype=float), 2)
+    values[rng(9).random(len(values)) < share] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        rng().integers(0, 2, 300),
+        rng().negative_binomial(2, 0.2, 300),
+        rng().integers(1, 6, 300),
+        rng().normal(size=300).round(2),
+        np.clip(rng().normal(size=1000), -2, 1.5),
+        np.log1p(rng().integers(0, 12, 2000)),
+    ],
+    ids=["flags", "counts", "ratings", "two digits", "clipped", "levels off a lattice"],
+)
+def test_gaps_say_nothing_of_the_others(values):
+    with_gaps = holed(values)
+    missing = int(np.isnan(with_gaps).sum())
+    found = column(with_gaps)
+    assert found.missing == missing
+    assert replace(found, missing=0) == column(with_gaps[~np.isnan(with_gaps)])
+
+
+def test_a_column_without_any_observed_value_is_continuous():
+    found = column(np.full(50, np.nan))
+    assert (found.kind, found.resolution, found.low, found.missing) == (
+        Kind.CONTINUOUS,
+        None,
+        None,
+        50,
+    )
+
+
+def test_gaps_do_not_keep_a_column_off_the_scale_of_its_neighbours():
+    rows_NF = pixels()
+    rows_NF[rng(3).random(rows_NF.shape) < 0.3] = np.nan
+    columns = infer([str(i) for i in range(20)], rows_NF, extent(rows_NF), NOTHING_KNOWN)
+    assert {(c.resolution, c.low, c.high) for c in columns} == {(1.0, 0.0, 16.0)}
+
+
+# --- levels
+
+
+def levelled(kinds=None, **levels):
+    """A table of a number and codes of two columns of levels."""
+    rows_NF = np.column_stack([rng().normal(size=90), *rng(1).integers(0, 3, (2, 90))])
+    rows_NF[:4, 1] = np.nan
+    known = Known(None, None, kinds or {}, levels=levels)
+    return infer(["x", "colour", "size"], rows_NF, extent(rows_NF), known)
+
+
+def test_a_column_of_levels_has_these_and_neither_step_nor_walls():
+    columns = levelled(colour=("blue", "green", "red"), size=("L", "S"))
+    assert columns[0].kind is Kind.CONTINUOUS
+    assert columns[1] == Column(
+        "colour", Kind.CATEGORICAL, None, None, None, 4, ("blue", "green", "red")
+    )
+    assert (columns[2].kind, columns[2].levels, columns[2].width) == (
+        Kind.CATEGORICAL,
+        ("L", "S"),
+        2,
+    )
+
+
+def test_levels_that_the_user_calls_so_are_no_contradiction():
+    columns = levelled(kinds={"colour": "categorical"}, colour=("a", "b", "c"))
+    assert columns[1].kind is Kind.CATEGORICAL
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [(("a", "b"), "'a', 'b'"), (("a", "b", "c", "d"), "'a', 'b', 'c', ...")],
+)
+def test_levels_are_no_numbers_whatever_the_user_says(levels, shown):
+    with pytest.raises(ConfigError) as error:
+        levelled(kinds={"colour": "count"}, colour=levels)
+    assert str(error.value) == (
+        "params.yaml: preprocess.kinds.colour: 'count' means numbers, but the column holds levels "
+        f"({shown}); say 'categorical', or encode it as numbers in the file"
+    )
+
+
+def test_a_source_that_gives_no_levels_cannot_have_a_column_of_them():
+    with pytest.raises(
+        ConfigError, match=r"kinds\.x: 'categorical' means levels, which this sourc"
+    ):
+        levelled(kinds={"x": "categorical"})
+
+
+def test_codes_of_levels_are_no_part_of_a_scale_that_others_share():
+    """Codes beyond the shared walls would withdraw it, codes within would be drawn in."""
+    grey_NF = pixels(dark=0)
+    codes_N = rng(4).integers(0, 40, 600)
+    rows_NF = np.column_stack([codes_N, grey_NF])
+    levels = {"c": tuple(f"L{k}" for k in range(40))}
+    names = ["c", *(str(i) for i in range(20))]
+    columns = infer(names, rows_NF, extent(rows_NF), Known(None, None, {}, levels=levels))
+    assert columns[0].kind is Kind.CATEGORICAL
+    assert {(c.low, c.high) for c in columns[1:]} == {(0.0, 16.0)}
 
 
 def pixels(columns=20, dark=8):
@@ -316,7 +461,7 @@ def test_missing_values_are_counted_in_the_column():
 )  # fmt: skip
 def test_a_kind_that_the_values_contradict_is_refused(values, kind, message):
     with pytest.raises(ConfigError) as error:
-        column(values * 10, Known(None, None, {"x": kind}, image=False))
+        column(values * 10, Known(None, None, {"x": kind}))
     assert str(error.value) == f"params.yaml: preprocess.kinds.x: {message}"
 
 
@@ -327,7 +472,7 @@ def test_a_kind_for_no_feature_is_answered_with_the_nearest():
             ["height", "width"],
             rows_NF,
             extent(rows_NF),
-            Known(None, None, {"hight": "count"}, False),
+            Known(None, None, {"hight": "count"}),
         )
     assert str(error.value) == (
         "params.yaml: preprocess.kinds: no feature 'hight', did you mean 'height'? (dropped "

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from hourglass.losses import Context, Loss, build
@@ -33,9 +34,11 @@ def slope(loss: Loss, raw_BF: Tensor, target_BF: Tensor) -> Tensor:
     return torch.autograd.grad(loss.elementwise(leaf, target_BF).sum(), leaf)[0]
 
 
-def best_constant(loss: Loss, target_BF: Tensor, offset_BF: Tensor | float = 0.0) -> Tensor:
+def best_constant(
+    loss: Loss, target_BF: Tensor, offset_BF: Tensor | float = 0.0, reach: float = 200.0
+) -> Tensor:
     """The best output bias beside `offset_BF`, (F,), by bisection on the loss's own gradient."""
-    low_F = torch.full(target_BF.shape[1:], -200.0, dtype=torch.float64)
+    low_F = torch.full(target_BF.shape[1:], -reach, dtype=torch.float64)
     high_F = -low_F
     for _ in range(60):
         middle_F = (low_F + high_F) / 2
@@ -51,7 +54,7 @@ def best_constant(loss: Loss, target_BF: Tensor, offset_BF: Tensor | float = 0.0
 
 def linear_autoencoder(loss: Loss, x_NF: Tensor, latent: int, steps: int) -> tuple[float, Tensor]:
     """Trains on all rows at once; returns the last loss and the decoder's orthonormal basis."""
-    architecture = Architecture(x_NF.shape[1], latent, (), "silu", None)
+    architecture = Architecture(x_NF.shape[1], x_NF.shape[1], latent, (), "silu")
     model = build_model("dense", architecture).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -294,3 +297,183 @@ def test_variance_of_the_mae_constant_to_that_of_mse(noise: Callable[..., Tensor
     x_BF = noise(1201, 2000)
     spread = {n: best_constant(loss_of(n, 2000), x_BF).var() for n in ("mae", "mse")}
     assert (spread["mae"] / spread["mse"]).item() == pytest.approx(ratio, rel=0.1)
+
+
+# --- counts
+
+OFFSETS_AND_UNITS = [(0.0, 1.0), (2.5, 0.5), (7.0, 12.0)]
+
+
+def counting(name: str, offset: float, unit: float, mean: float = 1.0) -> Loss:
+    """A loss of two columns of counts that were scaled by offset and unit."""
+    scaled = {"offset_F": torch.tensor([offset, 0.0]), "unit_F": torch.tensor([unit, 1.0])}
+    means = torch.tensor([mean, 4.0])
+    context = Context(2, torch.zeros(2), 1.0, 1e12, mean_F=means, **scaled)
+    return build(name, context, {}).double()
+
+
+def scaled(count_BF: Tensor, loss: Loss) -> Tensor:
+    return (count_BF - loss.context.offset_F) / loss.context.unit_F
+
+
+def counts(rows: int = 200) -> Tensor:
+    return torch.poisson(torch.tensor([3.0, 9.0]).expand(rows, 2)).double()
+
+
+@pytest.mark.parametrize(("offset", "unit"), OFFSETS_AND_UNITS)
+def test_poisson_is_the_negative_log_probability_of_the_count_however_it_was_scaled(offset, unit):
+    loss = counting("poisson", offset, unit, mean=2.0)
+    raw_BF, count_BF = torch.randn(200, 2, dtype=torch.float64), counts()
+    rate_BF = raw_BF.exp() * torch.tensor([2.0, 4.0])
+    expected = -torch.distributions.Poisson(rate_BF).log_prob(count_BF)
+    torch.testing.assert_close(loss.elementwise(raw_BF, scaled(count_BF, loss)), expected)
+    torch.testing.assert_close(loss.reconstruct(raw_BF), scaled(rate_BF, loss))
+
+
+@pytest.mark.parametrize(("offset", "unit"), OFFSETS_AND_UNITS)
+@pytest.mark.parametrize("size", [0.3, 2.7, 40.0])
+def test_negative_binomial_is_the_negative_log_probability_of_the_count(offset, unit, size):
+    loss = counting("negative_binomial", offset, unit, mean=2.0)
+    torch.nn.init.constant_(loss.log_size_F, math.log(size))
+    raw_BF, count_BF = torch.randn(200, 2, dtype=torch.float64), counts()
+    rate_BF = raw_BF.exp() * torch.tensor([2.0, 4.0])
+    found = loss.elementwise(raw_BF, scaled(count_BF, loss)).detach()
+    expected = -stats.nbinom(size, size / (size + rate_BF.numpy())).logpmf(count_BF.numpy())
+    torch.testing.assert_close(found, torch.from_numpy(expected))
+    torch.testing.assert_close(loss.reconstruct(raw_BF), scaled(rate_BF, loss))
+    assert loss.size.tolist() == pytest.approx([size, size])
+
+
+def test_negative_binomial_of_a_large_size_is_poisson():
+    raw_BF, count_BF = torch.randn(200, 2, dtype=torch.float64), counts()
+    poisson, other = (counting(n, 2.0, 3.0) for n in ("poisson", "negative_binomial"))
+    torch.nn.init.constant_(other.log_size_F, 99.0)
+    target_BF = scaled(count_BF, poisson)
+    expected = poisson.elementwise(raw_BF, target_BF)
+    torch.testing.assert_close(other.elementwise(raw_BF, target_BF), expected, rtol=0.01, atol=0.01)
+    torch.nn.init.constant_(other.log_size_F, 1.0)
+    assert (other.elementwise(raw_BF, target_BF) - expected).abs().mean() > 0.1
+
+
+def test_negative_binomial_learns_how_much_counts_scatter():
+    law = torch.distributions.NegativeBinomial(torch.tensor([1.0, 8.0]), torch.tensor([0.8, 1 / 3]))
+    count_BF = law.sample((4000,)).double()  # of mean 4 each
+    loss = counting("negative_binomial", 0.0, 1.0, mean=4.0)
+    optimizer = torch.optim.Adam(loss.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(torch.zeros_like(count_BF), count_BF).mean().backward()
+        optimizer.step()
+    assert loss.size.tolist() == pytest.approx([1.0, 8.0], rel=0.15)
+
+
+@pytest.mark.parametrize(("offset", "unit"), OFFSETS_AND_UNITS)
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
+def test_the_mean_of_counts_is_the_best_constant(name, offset, unit):
+    loss = counting(name, offset, unit)
+    target_BF = scaled(counts(), loss)
+    best_F = best_constant(loss, target_BF, reach=14.0)
+    torch.testing.assert_close(loss.reconstruct(best_F[None])[0], target_BF.mean(dim=0))
+
+
+def test_poisson_keeps_the_mean_whatever_the_rest_of_the_network_says():
+    loss = counting("poisson", 2.5, 0.5)
+    target_BF, offset_BF = scaled(counts(), loss), torch.randn(200, 2, dtype=torch.float64)
+    bias_F = best_constant(loss, target_BF, offset_BF, reach=10.0)
+    found_F = loss.reconstruct(offset_BF + bias_F).mean(dim=0)
+    torch.testing.assert_close(found_F, target_BF.mean(dim=0))
+
+
+def test_a_count_in_single_precision_is_still_that_count():
+    loss = counting("poisson", 1234.5, 77.7).float()
+    count_BF = torch.arange(0.0, 4000.0, 2.0).reshape(-1, 2)
+    assert torch.equal(loss.counts(scaled(count_BF, loss)), count_BF)
+
+
+# --- levels
+
+
+def levels_of(*levels: int) -> Loss:
+    context = Context(len(levels), torch.zeros(len(levels)), 1.0, 1.0, levels=levels)
+    return build("cross_entropy", context, {}).double()
+
+
+def test_cross_entropy_is_torchs_of_each_column():
+    loss = levels_of(2, 5, 3)
+    raw_BW = torch.randn(50, 10, dtype=torch.float64)
+    code_BF = torch.stack([torch.randint(n, (50,)) for n in (2, 5, 3)], dim=1)
+    found_BF = loss.elementwise(raw_BW, code_BF.double())
+    for f, part_BL in enumerate(raw_BW.split((2, 5, 3), dim=1)):
+        expected = torch.nn.functional.cross_entropy(part_BL, code_BF[:, f], reduction="none")
+        torch.testing.assert_close(found_BF[:, f], expected)
+        share_BL = loss.reconstruct(raw_BW).split((2, 5, 3), dim=1)[f]
+        torch.testing.assert_close(share_BL, part_BL.softmax(dim=1))
+        torch.testing.assert_close(share_BL.sum(dim=1), torch.ones(50, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_level_that_training_rows_lack_is_no_target(gaps):
+    """Also where the schema knows of no gaps: validation rows may hold such a level."""
+    context = Context(2, torch.zeros(2), 1.0, 1.0, gaps=gaps, levels=(2, 3))
+    loss = build("cross_entropy", context, {}).double()
+    raw_BW = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    target_BF = torch.tensor([[0.0, 3.0], [2.0, 1.0], [2.0, 3.0], [1.0, math.nan]]).double()
+    seen = [[True, False], [False, True], [False, False], [True, False]]
+    assert loss.seen(target_BF).tolist() == seen
+    value_B = loss(raw_BW, target_BF)
+    log_p = [part.log_softmax(dim=1) for part in raw_BW.split((2, 3), dim=1)]
+    expected = [-log_p[0][0, 0], -log_p[1][1, 1], torch.zeros(()), -log_p[0][3, 1]]
+    torch.testing.assert_close(value_B, torch.stack([e.double() for e in expected]))
+    gradient_BW = torch.autograd.grad(value_B.sum(), raw_BW)[0]
+    assert gradient_BW.isfinite().all()
+    assert (gradient_BW[2] == 0).all()
+
+
+def test_shares_of_levels_are_the_best_constant():
+    loss = levels_of(4)
+    code_BF = torch.tensor([0, 0, 1, 2, 2, 2, 2, 3, 3, 0])[:, None].double()
+    raw_W = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([raw_W], max_iter=100, tolerance_change=1e-14)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(raw_W.expand(10, 4), code_BF).mean()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    share_W = loss.reconstruct(raw_W[None])[0]
+    expected = torch.tensor([0.3, 0.1, 0.4, 0.2], dtype=torch.float64)
+    torch.testing.assert_close(share_W, expected, rtol=0, atol=1e-5)
+
+
+# --- nats
+
+
+def log_cosh_density(residual: Tensor) -> Tensor:
+    """Of hyperbolic secant noise whose core is as wide as a Gauss curve of scale 0.3."""
+    return (residual / 0.3).cosh().log()
+
+
+NATS = {
+    "mse": lambda r: r.square() / (2 * 0.3**2),
+    "mae": lambda r: r.abs() / 0.3,
+    "huber": lambda r: r.square() / (2 * 0.3**2),  # inside of its width
+    "log_cosh": log_cosh_density,
+}
+
+
+@pytest.mark.parametrize("name", NATS)
+def test_nats_of_a_loss_without_a_scale_are_those_of_noise_of_the_residual_scale(name):
+    own = {"delta": 1.0} if name == "huber" else {"scale": 1.0} if name == "log_cosh" else {}
+    loss = loss_of(name, 1, residual_scale=0.3, **own)
+    residual = torch.linspace(-0.29, 0.29, 50, dtype=torch.float64)[:, None]
+    found = loss.nats * loss.elementwise(torch.zeros_like(residual), residual)
+    torch.testing.assert_close(found, NATS[name](residual), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["gaussian_nll", "student_t", "bce", "continuous_bernoulli", "poisson"]
+)
+def test_likelihoods_are_nats_as_they_are(name):
+    assert loss_of(name, 2, residual_scale=0.3).nats == 1.0

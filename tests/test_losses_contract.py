@@ -1,5 +1,7 @@
 """Laws that every loss obeys; a new module in losses/ is tested the day its file exists."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,7 +10,10 @@ from torch.func import functional_call
 from hourglass.losses import LOSSES, TINY, Context, Domain, Loss, Range, build
 
 F = 4
+LEVELS = (3, 2, 5, 4)  # of each feature, where a loss is over levels
 SCALERS = {"unit", "standard", "robust"}
+# Counts come scaled: (count - offset) / unit.
+OFFSET_F, UNIT_F = torch.tensor([0.0, 2.5, 4.0, 1.0]), torch.tensor([1.0, 0.5, 3.0, 8.0])
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +30,16 @@ def name(request) -> str:
     return request.param
 
 
-def context_of(features: int = F, residual_scale: float = 0.3, span: float = 8.0) -> Context:
-    return Context(features, torch.zeros(features), residual_scale, span)
+@pytest.fixture(params=[n for n in LOSSES.names() if LOSSES.load(n).domain is not Domain.LEVELS])
+def numeric(request) -> str:
+    """A loss over numbers."""
+    return request.param
+
+
+def context_of(residual_scale: float = 0.3, span: float = 8.0, gaps: bool = False) -> Context:
+    mean_F = torch.tensor([2.0, 3.0, 5.0, 9.0])
+    scaled = {"offset_F": OFFSET_F, "unit_F": UNIT_F, "mean_F": mean_F}
+    return Context(F, torch.zeros(F), residual_scale, span, gaps, levels=LEVELS, **scaled)
 
 
 def hyper_of(name: str, end: str = "default") -> dict[str, float]:
@@ -38,14 +51,37 @@ def fresh(name: str, context: Context | None = None) -> Loss:
     return build(name, context, hyper_of(name)).double()
 
 
-def rows(loss: Loss, n: int = 6, features: int = F) -> tuple[Tensor, Tensor]:
-    raw_BF = 2 * torch.randn(n, features, dtype=torch.float64)
-    uniform = torch.rand(n, features, dtype=torch.float64)
-    return raw_BF, uniform if loss.domain is Domain.UNIT else 4 * uniform - 2
+def width(loss: Loss) -> int:
+    """Raw outputs."""
+    return sum(LEVELS) if loss.domain is Domain.LEVELS else F
 
 
-def extremes(loss: Loss) -> list[float]:
-    return [0.0, 1.0, 0.5] if loss.domain is Domain.UNIT else [0.0, 1.0, -1e6, 1e6]
+def targets(loss: Loss, n: int) -> Tensor:
+    """Values on which the loss is defined, scaled."""
+    uniform = torch.rand(n, F, dtype=torch.float64)
+    if loss.domain is Domain.UNIT:
+        return uniform
+    if loss.domain is Domain.COUNT:
+        return ((20 * uniform).floor() - OFFSET_F) / UNIT_F
+    if loss.domain is Domain.LEVELS:
+        return (uniform * torch.tensor(LEVELS)).floor()
+    return 4 * uniform - 2
+
+
+def rows(loss: Loss, n: int = 6) -> tuple[Tensor, Tensor]:
+    return 2 * torch.randn(n, width(loss), dtype=torch.float64), targets(loss, n)
+
+
+def extremes(loss: Loss) -> Tensor:
+    """Targets at the ends of what a loss is defined on, each a row."""
+    ends = {
+        Domain.REAL: [0.0, 1.0, -1e6, 1e6],
+        Domain.UNIT: [0.0, 1.0, 0.5],
+        Domain.COUNT: [0.0, 1.0, 1e5],
+        Domain.LEVELS: [0.0, 1.0],
+    }[loss.domain]
+    target_BF = torch.tensor(ends, dtype=torch.float64)[:, None].repeat(1, F)
+    return (target_BF - OFFSET_F) / UNIT_F if loss.domain is Domain.COUNT else target_BF
 
 
 # --- what a loss declares
@@ -56,7 +92,7 @@ def test_what_a_loss_declares_is_complete(name):
     assert isinstance(loss.domain, Domain)
     assert loss.scalers
     assert set(loss.scalers) <= SCALERS
-    assert loss.domain is Domain.REAL or loss.scalers == ("unit",)
+    assert loss.domain is not Domain.UNIT or loss.scalers == ("unit",)
     assert loss.assumes == loss.assumes.strip() != ""
     assert "learning_rate" in loss.space
     for range_ in loss.space.values():
@@ -92,7 +128,7 @@ def test_gives_one_value_per_row(name):
         raw_BF, target_BF = rows(loss, n)
         assert loss(raw_BF, target_BF).shape == (n,)
         assert loss.elementwise(raw_BF, target_BF).shape == (n, F)
-        assert loss.reconstruct(raw_BF).shape == (n, F)
+        assert loss.reconstruct(raw_BF).shape == raw_BF.shape
 
 
 def test_a_row_is_the_mean_of_its_features(name):
@@ -136,42 +172,55 @@ def test_features_stand_for_themselves(name):
 def test_value_and_gradient_are_finite_at_extremes(name, dtype):
     loss = fresh(name).to(dtype)
     raws = [0.0, 1e-30, 1e-6, 0.1, -0.1, 1.0, 88.0, -88.0, 110.0, -110.0, 1e4, -1e4]
-    ends = extremes(loss)
-    raw_BF = torch.tensor(raws, dtype=dtype).repeat_interleave(len(ends))[:, None]
-    raw_BF = raw_BF.repeat(1, F).requires_grad_()
-    target_BF = torch.tensor(ends, dtype=dtype).repeat(len(raws))[:, None].repeat(1, F)
-    values = loss(raw_BF, target_BF)
+    ends_BF = extremes(loss).to(dtype)
+    raw_BW = torch.tensor(raws, dtype=dtype).repeat_interleave(len(ends_BF))[:, None]
+    raw_BW = raw_BW * torch.tensor([1.0, -1.0], dtype=dtype).repeat(width(loss))[: width(loss)]
+    raw_BW.requires_grad_()
+    target_BF = ends_BF.repeat(len(raws), 1)
+    values = loss(raw_BW, target_BF)
     assert values.isfinite().all()
-    assert loss.reconstruct(raw_BF).isfinite().all()
-    leaves = [raw_BF, *loss.parameters()]
+    assert loss.reconstruct(raw_BW).isfinite().all()
+    leaves = [raw_BW, *loss.parameters()]
     for leaf, gradient in zip(leaves, torch.autograd.grad(values.sum(), leaves), strict=True):
         assert gradient.isfinite().all(), f"gradient of a tensor of shape {tuple(leaf.shape)}"
 
 
-def test_reconstruction_rises_and_stays_where_the_loss_is_defined(name):
-    loss = fresh(name)
-    raw_BF = torch.tensor([-1e4, -50.0, -0.1, 0.0, 0.1, 50.0, 1e4], dtype=torch.float64)[:, None]
+def test_reconstruction_rises_and_stays_where_the_loss_is_defined(numeric):
+    loss = fresh(numeric)
+    reach = 14.0 if loss.domain is Domain.COUNT else 50.0  # rates are capped behind it
+    raw_BF = torch.tensor([-1e4, -reach, -0.1, 0.0, 0.1, reach, 1e4], dtype=torch.float64)[:, None]
     reconstruction = loss.reconstruct(raw_BF.expand(-1, F))
     if loss.domain is Domain.UNIT:
         assert reconstruction.min() >= 0
         assert reconstruction.max() <= 1
+    if loss.domain is Domain.COUNT:
+        assert (reconstruction * UNIT_F + OFFSET_F >= 0).all()
     assert (reconstruction.diff(dim=0) >= 0).all()
     assert (reconstruction[1:-1].diff(dim=0) > 0).all()  # at the far ends float64 may saturate
 
 
-def test_is_smallest_where_the_reconstruction_is_the_target(name):
-    loss = fresh(name)
+def reachable(loss: Loss) -> Tensor:
+    """A target for each feature well inside of what the loss is defined on, scaled, (F,)."""
     target_F = torch.tensor([0.03, 0.35, 0.5, 0.9], dtype=torch.float64)
-    raw_BF = torch.linspace(-40, 40, 40_001, dtype=torch.float64)[:, None].expand(-1, F)
+    if loss.domain is not Domain.COUNT:
+        return target_F
+    return (torch.tensor([1.0, 3.0, 4.0, 20.0], dtype=torch.float64) - OFFSET_F) / UNIT_F
+
+
+def test_is_smallest_where_the_reconstruction_is_the_target(numeric):
+    loss = fresh(numeric)
+    target_F = reachable(loss)
+    reach = 10 if loss.domain is Domain.COUNT else 40
+    raw_BF = torch.linspace(-reach, reach, 40_001, dtype=torch.float64)[:, None].expand(-1, F)
     best_F = loss.elementwise(raw_BF, target_F.expand_as(raw_BF)).argmin(dim=0)
     reconstruction_F = loss.reconstruct(raw_BF)[best_F, torch.arange(F)]
-    torch.testing.assert_close(reconstruction_F, target_F, rtol=0, atol=1.1e-3)
+    torch.testing.assert_close(reconstruction_F, target_F, rtol=1e-3, atol=1.1e-3)
 
 
-def test_falls_on_the_way_to_its_minimum_and_rises_behind_it(name):
-    loss = fresh(name)
+def test_falls_on_the_way_to_its_minimum_and_rises_behind_it(numeric):
+    loss = fresh(numeric)
     raw_BF = torch.linspace(-6, 6, 2001, dtype=torch.float64)[:, None].expand(-1, F)
-    target_BF = torch.tensor([0.1, 0.35, 0.5, 0.9], dtype=torch.float64).expand_as(raw_BF)
+    target_BF = reachable(loss).expand_as(raw_BF)
     below_BF = loss.reconstruct(raw_BF)[1:] < target_BF[1:]
     above_BF = loss.reconstruct(raw_BF)[:-1] > target_BF[:-1]
     step_BF = loss.elementwise(raw_BF, target_BF).diff(dim=0)
@@ -179,6 +228,19 @@ def test_falls_on_the_way_to_its_minimum_and_rises_behind_it(name):
     assert above_BF.any()
     assert (step_BF[below_BF] < 0).all()
     assert (step_BF[above_BF] > 0).all()
+
+
+@pytest.mark.parametrize(
+    "levels", [n for n in LOSSES.names() if LOSSES.load(n).domain is Domain.LEVELS]
+)
+def test_a_loss_over_levels_falls_as_the_probability_of_the_target_rises(levels):
+    loss = fresh(levels)
+    raw_BW, target_BF = rows(loss, 200)
+    shares = loss.reconstruct(raw_BW).split(LEVELS, dim=1)
+    for f, share_BL in enumerate(shares):
+        torch.testing.assert_close(share_BL.sum(dim=1), torch.ones(200, dtype=torch.float64))
+        order_B = share_BL.gather(1, target_BF[:, f : f + 1].long())[:, 0].argsort()
+        assert (loss.elementwise(raw_BW, target_BF)[order_B, f].diff() <= 0).all()
 
 
 def test_gradients_agree_with_finite_differences(name):
@@ -222,7 +284,8 @@ def test_state_survives_a_way_through_a_state_dict(name):
     with torch.no_grad():
         for parameter in loss.parameters():
             parameter.add_(torch.randn_like(parameter))
-    other = fresh(name, Context(F, torch.full((F,), 0.2), 0.3, 8.0))
+    changed = {"resolution_F": torch.full((F,), 0.2), "mean_F": torch.ones(F)}
+    other = fresh(name, replace(context_of(), **changed))
     other.load_state_dict(loss.state_dict())
     raw_BF, target_BF = rows(loss)
     torch.testing.assert_close(
@@ -239,7 +302,87 @@ def test_a_residual_scale_of_zero_does_no_harm(name):
     assert leaf.grad.abs().max() > 0
 
 
+# --- gaps
+
+
+def holed(loss: Loss, n: int = 40) -> tuple[Tensor, Tensor]:
+    """Rows of which some values are missing, and of the first and the last all."""
+    raw_BW, target_BF = rows(loss, n)
+    hole_BF = torch.rand(n, F) < 0.3
+    hole_BF[[0, -1]] = True
+    return raw_BW, target_BF.masked_fill(hole_BF, torch.nan)
+
+
+def test_gaps_are_left_out_of_sums_and_means(name):
+    loss = fresh(name, context_of(gaps=True))
+    raw_BW, target_BF = holed(loss)
+    seen_BF = ~target_BF.isnan()
+    each_BF = loss.elementwise(raw_BW, target_BF.nan_to_num(0.0))
+    expected_B = torch.stack([e[s].sum() for e, s in zip(each_BF, seen_BF, strict=True)])
+    sum_B, count_B = loss.summed(raw_BW, target_BF)
+    torch.testing.assert_close(sum_B, expected_B)
+    assert torch.equal(count_B, seen_BF.sum(dim=1))
+    assert torch.equal(loss.seen(target_BF), seen_BF)
+    some_B = count_B > 0
+    torch.testing.assert_close(
+        loss(raw_BW, target_BF)[some_B], expected_B[some_B] / count_B[some_B]
+    )
+
+
+def test_a_row_of_which_nothing_was_observed_is_worth_nothing(name):
+    loss = fresh(name, context_of(gaps=True))
+    raw_BW, target_BF = holed(loss)
+    value_B = loss(raw_BW, target_BF)
+    assert value_B[[0, -1]].tolist() == [0.0, 0.0]
+    assert (value_B[1:-1] != 0).any()
+
+
+def test_gaps_have_no_gradient_and_leave_the_others_as_they_are(name):
+    loss = fresh(name, context_of(gaps=True))
+    raw_BW, target_BF = holed(loss)
+    leaves = [raw_BW.requires_grad_(), *loss.parameters()]
+    with_gaps = torch.autograd.grad(loss.summed(raw_BW, target_BF)[0].sum(), leaves)
+    seen_BF = ~target_BF.isnan()
+    chosen = loss.elementwise(raw_BW, target_BF.nan_to_num(0.0))[seen_BF].sum()
+    for own, expected in zip(with_gaps, torch.autograd.grad(chosen, leaves), strict=True):
+        assert own.isfinite().all()
+        torch.testing.assert_close(own, expected)
+
+
+@pytest.mark.parametrize("raw", [1e4, -1e4])
+def test_an_extreme_output_beside_a_gap_does_no_harm(name, raw):
+    loss = fresh(name, context_of(gaps=True)).float()
+    target_BF = targets(loss, 3).float()
+    target_BF[1] = torch.nan
+    raw_BW = torch.full((3, width(loss)), raw, requires_grad=True)
+    value_B = loss(raw_BW, target_BF)
+    assert value_B.isfinite().all()
+    assert torch.autograd.grad(value_B.sum(), raw_BW)[0].isfinite().all()
+
+
+def test_where_nothing_is_missing_gaps_change_nothing(name):
+    plain, gaps = fresh(name), fresh(name, context_of(gaps=True))
+    raw_BW, target_BF = rows(plain)
+    torch.testing.assert_close(gaps(raw_BW, target_BF), plain(raw_BW, target_BF))
+
+
+def test_what_makes_nats_is_a_positive_number(name):
+    for residual_scale in (0.3, 0.0):
+        assert 0 < fresh(name, context_of(residual_scale)).nats < float("inf")
+
+
 # --- learned scales
+
+
+@pytest.mark.parametrize("name", ["gaussian_nll", "student_t"])
+def test_a_gap_says_nothing_of_the_scale(name):
+    loss = fresh(name, context_of(gaps=True))
+    raw_BF, target_BF = rows(loss)
+    target_BF[:, 1] = torch.nan
+    loss(raw_BF, target_BF).sum().backward()
+    gradient_F = loss.log_scale.theta_F.grad
+    assert gradient_F[1] == 0
+    assert (gradient_F[[0, 2, 3]] != 0).all()
 
 
 @pytest.mark.parametrize("name", ["gaussian_nll", "student_t"])

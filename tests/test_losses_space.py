@@ -17,7 +17,7 @@ def name(request) -> str:
 
 
 def context_of(residual_scale: float = 0.3, span: float = 8.0) -> Context:
-    return Context(4, torch.zeros(4), residual_scale, span)
+    return Context(4, torch.zeros(4), residual_scale, span, levels=(2, 3, 4, 5))
 
 
 def hyper_of(name: str) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """The report is one file: nothing is fetched, and no text of the data becomes markup."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hourglass.figures import columns
@@ -26,8 +28,6 @@ LINE = {
 
 @pytest.fixture
 def page(tmp_path):
-    import numpy as np
-
     picture = tmp_path / "columns.png"
     columns(picture, {"mse": np.array([1.0, 2.0])}, ["a", "b"], None)
     return Page(
@@ -38,6 +38,11 @@ def page(tmp_path):
         cross=[{"trained": EVIL, "rmse": 1.0}],
         pictures=[Picture(picture, EVIL, f'"{EVIL}')],
         advice=[EVIL],
+        scalers=[
+            {"loss": EVIL, EVIL: 1.5, "standard": None},
+            {"loss": "mse", EVIL: 2.5, "standard": 2.0},
+        ],
+        leverage=EVIL,
         facts={EVIL: EVIL},
     )
 
@@ -50,7 +55,15 @@ def written(page, tmp_path) -> str:
 def test_texts_of_the_data_are_escaped_everywhere(page, tmp_path):
     html = written(page, tmp_path)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 11
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 14
+
+
+def test_scalers_are_shown_where_several_were_tried(page, tmp_path):
+    html = written(page, tmp_path)
+    shown = html.partition("How much the scaler matters")[2].partition("</table>")[0]
+    assert re.findall(r"<td>(.*?)</td>", shown)[1:] == ["1.5000", "", "mse", "2.5000", "2.0000"]
+    alone = replace(page, scalers=[], leverage="")
+    assert "How much the scaler matters" not in written(alone, tmp_path)
 
 
 def test_nothing_is_fetched_from_elsewhere(page, tmp_path):

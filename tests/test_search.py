@@ -9,27 +9,36 @@ from hourglass.candidates import Candidate
 from hourglass.errors import ConfigError
 from hourglass.executors.serial import Serial
 from hourglass.losses import Range
-from hourglass.search import Budget, Study
+from hourglass.search import Budget, Space, Study
 from hourglass.trials import Result
 
-SPACE = {"learning_rate": Range(1e-4, 1e-1, 1e-2), "delta": Range(0.1, 3.0, 1.0)}
-CANDIDATE = Candidate("huber", "unit")
+RANGES = {"learning_rate": Range(1e-4, 1e-1, 1e-2), "delta": Range(0.1, 3.0, 1.0)}
+CHOICES = {"scaler": ("standard", "unit", "robust"), "hidden": ("128", "64-64", "")}
+PLAIN, SPACE = Space(RANGES, {}), Space(RANGES, CHOICES)
+CANDIDATE = Candidate("huber", ("standard", "unit", "robust"))
+Hyper = dict[str, float | str]
 
 
-def bowl(hyper: dict[str, float]) -> Result:
-    """A stand-in for a fit: best at learning_rate 0.03, delta 0.5."""
+def bowl(hyper: Hyper) -> Result:
+    """A stand-in for a fit: best at learning_rate 0.03, delta 0.5 under the scaler robust."""
     value = (hyper["learning_rate"] - 0.03) ** 2 + (hyper["delta"] - 0.5) ** 2
+    value += {"robust": 0.0, "unit": 0.3, "standard": 0.6}[hyper.get("scaler", "robust")]
     return Result({"bits_per_feature": value}, [], 0.0)
 
 
-def study(storage=None, trials: int = 10, name: str = "a study") -> Study:
-    budget = Budget(trials=trials, round_size=4, startup=3, objective="code_length", seed=0)
-    return Study(storage or optuna.storages.InMemoryStorage(), name, CANDIDATE, SPACE, budget)
-
-
-def study_of(seed: int) -> Study:
-    budget = Budget(trials=10, round_size=4, startup=3, objective="code_length", seed=seed)
-    return Study(optuna.storages.InMemoryStorage(), "a study", CANDIDATE, SPACE, budget)
+def study(
+    storage=None,
+    trials: int = 10,
+    name: str = "a study",
+    *,
+    seed: int = 0,
+    startup: int = 3,
+    space: Space = SPACE,
+    candidate: Candidate = CANDIDATE,
+) -> Study:
+    budget = Budget(trials, 4, startup, "code_length", seed)
+    store = storage or optuna.storages.InMemoryStorage()
+    return Study(store, name, candidate, space, budget)
 
 
 def finish(one: Study, order=None, stop_after: int | None = None) -> None:
@@ -42,7 +51,7 @@ def finish(one: Study, order=None, stop_after: int | None = None) -> None:
             told += 1
 
 
-def tried(one: Study) -> list[tuple[int, dict[str, float], float | None]]:
+def tried(one: Study) -> list[tuple[int, Hyper, float | None]]:
     return [(o.number, dict(o.hyper), o.value) for o in one.outcomes()]
 
 
@@ -50,16 +59,66 @@ def test_the_first_trial_is_the_default_and_the_total_is_reached():
     one = study()
     finish(one)
     assert [n for n, _, _ in tried(one)] == list(range(10))
-    assert tried(one)[0][1] == pytest.approx({"learning_rate": 1e-2, "delta": 1.0})
+    first = {"learning_rate": 1e-2, "delta": 1.0, "scaler": "standard", "hidden": "128"}
+    assert tried(one)[0][1] == pytest.approx(first)
+
+
+@pytest.mark.parametrize(("startup", "expected"), [(1, 3), (3, 3), (7, 7)])
+def test_every_scaler_is_tried_in_turn_before_the_sampler_learns(startup, expected):
+    """By luck alone a scaler would be missing from three trials in seven cases of nine."""
+    for seed in range(6):
+        one = study(startup=startup, seed=seed)
+        finish(one)
+        scalers = [hyper["scaler"] for _, hyper, _ in tried(one)]
+        in_turn = ["standard", "unit", "robust"] * 3
+        assert scalers[:expected] == in_turn[:expected]
+        numbers = [hyper["delta"] for _, hyper, _ in tried(one)]
+        assert len(set(numbers)) == 10  # only the scaler is given
+
+
+def test_after_the_start_the_sampler_chooses_the_scaler():
+    late = []
+    for seed in range(5):
+        one = study(trials=40, startup=8, seed=seed)
+        finish(one)
+        late += [hyper["scaler"] for _, hyper, _ in tried(one)[-12:]]
+    assert late.count("robust") > len(late) / 2
+
+
+def test_alternatives_of_the_network_are_tried_too():
+    one = study(trials=24, startup=12)
+    finish(one)
+    assert {hyper["hidden"] for _, hyper, _ in tried(one)} == set(CHOICES["hidden"])
+
+
+def test_a_space_without_alternatives_proposes_numbers_only():
+    one = study(space=PLAIN)
+    finish(one)
+    assert all(set(hyper) == set(RANGES) for _, hyper, _ in tried(one))
+
+
+def test_numbers_stay_in_their_ranges():
+    one = study(trials=20)
+    finish(one)
+    for _, hyper, _ in tried(one):
+        assert all(r.low <= hyper[name] <= r.high for name, r in RANGES.items())
+
+
+def test_the_same_seed_proposes_the_same_and_another_candidate_something_else():
+    twins = [study(seed=3), study(seed=3)]
+    for one in twins:
+        finish(one)
+    assert tried(twins[0]) == tried(twins[1])
+    other = study(seed=3, candidate=Candidate("huber", CANDIDATE.scalers, name="huber+poisson"))
+    finish(other)
+    assert tried(other)[1] != tried(twins[0])[1]
 
 
 def test_a_search_learns_from_its_rounds():
     """A survivor of mutation: proposals drawn at random passed all tests."""
     late, early = [], []
     for seed in range(5):
-        budget = Budget(trials=40, round_size=4, startup=8, objective="code_length", seed=seed)
-        storage = optuna.storages.InMemoryStorage()
-        one = Study(storage, "a study", CANDIDATE, SPACE, budget)
+        one = study(trials=40, startup=8, seed=seed, space=PLAIN)
         finish(one)
         hyper = [tuple(h.values()) for _, h, _ in tried(one)]
         assert len(set(hyper)) == 40  # no round repeats another
@@ -71,7 +130,7 @@ def test_a_search_learns_from_its_rounds():
 
 def test_another_seed_proposes_other_trials():
     first = [
-        study_of(seed).next_round()[1]  # the first of all is the default
+        study(seed=seed).next_round()[1]  # the first of all is the default
         for seed in (0, 1)
     ]
     assert first[0] != first[1]
@@ -143,6 +202,9 @@ def test_studies_with_other_data_have_another_name_but_not_with_another_total():
     assert name != search.fingerprint({"data": "b"}, CANDIDATE, budget)
     assert name == search.fingerprint({"data": "a"}, CANDIDATE, Budget(99, 4, 3, "code_length", 0))
     assert name != search.fingerprint({"data": "a"}, CANDIDATE, Budget(8, 2, 3, "code_length", 0))
+    heads = Candidate("huber", CANDIDATE.scalers, (("count", "poisson"),))
+    for other in (Candidate("huber", ("unit",)), heads):
+        assert name != search.fingerprint({"data": "a"}, other, budget)
 
 
 def test_a_store_that_cannot_be_opened_is_named(tmp_path):

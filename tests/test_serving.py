@@ -1,5 +1,6 @@
 """The registered model takes raw rows as people have them and refuses what it can't answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec
 
-from hourglass import codelength, scaling, serving
+from hourglass import codelength, scaling, serving, trials
 from hourglass.bundle import Bundle, Recipe, modules
 from hourglass.errors import DataError
 from hourglass.models import Architecture
@@ -16,6 +18,7 @@ from hourglass.provenance import PACKAGE
 from hourglass.schema import Column, Kind, Schema
 
 NAMES = ("a", "b", "c")
+LEVELS = np.array(["low", "mid", "high"], object)
 
 
 def rows(count: int = 60) -> np.ndarray:
@@ -26,14 +29,29 @@ def rows(count: int = 60) -> np.ndarray:
 def bundle() -> Bundle:
     columns = tuple(Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in NAMES)
     schema = Schema("a table", columns, {}, {}, None, {"train": 60, "val": 60, "test": 0}, "d")
-    scaler = scaling.fit("standard", rows(), columns)
-    architecture = Architecture(3, 2, (4,), "silu", None)
-    hyper = {"learning_rate": 1e-2}
-    recipe = Recipe("gaussian_nll", hyper, "dense", architecture, 0, False, 0.5, 4.0)
+    scaler = scaling.fit("standard", rows(), schema)
+    architecture = Architecture(3, 3, 2, (4,), "silu")
+    hyper, scale, span = {"learning_rate": 1e-2}, {"continuous": 0.5}, {"continuous": 4.0}
+    recipe = Recipe("gaussian_nll", hyper, {}, "dense", architecture, 0, False, scale, span)
     torch.manual_seed(0)
-    autoencoder, loss = modules(recipe, schema, scaler)
-    made = Bundle(recipe, schema, scaler, autoencoder.eval(), loss.eval())
+    made = Bundle(recipe, schema, scaler, *(m.eval() for m in modules(recipe, schema, scaler)))
     return made.calibrated(rows())
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Of a table with a column of each kind, whose values may be missing."""
+    root = make_mixed_files(tmp_path_factory.mktemp("mixed"))
+    one = replace(mixed_spec(root), epochs=40, batch_size=16, save_to=root / "bundle")
+    trials.run(one)
+    return Bundle.load(root / "bundle")
+
+
+def people(count: int = 8) -> pd.DataFrame:
+    """Rows without gaps as people have them: levels by name."""
+    whole_NF = MIXED["test"][~np.isnan(MIXED["test"]).any(axis=1)][:count]
+    frame = pd.DataFrame(whole_NF, columns=mixed_schema().names)
+    return frame.assign(level=LEVELS[whole_NF[:, 4].astype(int)])
 
 
 def test_a_saved_bundle_answers_with_the_same_bits(bundle, tmp_path):
@@ -70,7 +88,7 @@ def test_a_value_that_float32_cannot_hold_is_named(bundle):
 
 
 def test_an_uncalibrated_bundle_gives_no_code_length(bundle):
-    bare = Bundle(bundle.recipe, bundle.schema, bundle.scaler, bundle.autoencoder, bundle.loss)
+    bare = replace(bundle, calibration=None)
     with pytest.raises(ValueError, match="not calibrated"):
         bare.code_length(rows(), rows())
 
@@ -118,23 +136,142 @@ def test_rows_that_cannot_be_answered_are_refused(bundle, frame, message):
         serving.answer(bundle, frame)
 
 
-def test_no_rows_give_no_answers(bundle):
+def test_no_rows_give_no_answers(bundle, mixed):
+    none = serving.answer(mixed, people(0))
+    assert (none.shape, list(none.columns)[-1]) == ((0, 6), "code_length_bits")
     assert serving.answer(bundle, pd.DataFrame(columns=list(NAMES), dtype=float)).shape == (0, 4)
 
 
-def test_mlflow_packs_it_without_a_pickle_and_takes_numbers_of_any_type(bundle, tmp_path):
-    bundle.save(tmp_path / "bundle")
+# --- levels and gaps ------------------------------------------------------------------------------
+
+
+def test_levels_go_in_and_come_out_by_name(mixed):
+    answer = serving.answer(mixed, people())
+    codes_NF = serving._checked(people(), mixed.schema)
+    np.testing.assert_array_equal(
+        codes_NF[:, 4], [["low", "mid", "high"].index(v) for v in people()["level"]]
+    )
+    answer_NW = mixed.reconstruct(codes_NF)
+    likely = np.array(["low", "mid", "high"])[answer_NW[:, 4:].argmax(axis=1)]
+    assert answer["level"].tolist() == likely.tolist()
+    np.testing.assert_array_equal(answer[["near", "far", "flag", "count"]], answer_NW[:, :4])
+    bits_N = mixed.code_length(codes_NF, answer_NW).sum(axis=1)
+    np.testing.assert_array_equal(answer["code_length_bits"], bits_N)
+
+
+def test_a_trained_model_knows_levels_again(mixed):
+    level = np.where(
+        MIXED["test"][:, 0] > 0.7, "high", np.where(MIXED["test"][:, 0] < -0.7, "low", "")
+    )
+    sure = MIXED["test"][(level != "") & ~np.isnan(MIXED["test"]).any(axis=1)]
+    frame = serving.example(mixed, sure)
+    answer = serving.answer(mixed, frame)
+    assert (answer["level"] == frame["level"]).mean() > 0.7
+
+
+def test_a_level_never_seen_is_answered_and_costly(mixed):
+    """It has a code of its own; the other columns are reconstructed as if it were missing."""
+    known, strange = people(), people().assign(level="purple")
+    answer = serving.answer(mixed, strange)
+    assert set(answer["level"]) <= {"low", "mid", "high"}
+    assert np.isfinite(answer["code_length_bits"]).all()
+    code = mixed.calibration.codes[4].fitted["unseen"]
+    assert 0 < code < 0.05
+    rest = mixed.code_length(
+        serving._checked(strange.assign(level=None), mixed.schema),
+        mixed.reconstruct(serving._checked(strange, mixed.schema)),
+    )
+    cost = answer["code_length_bits"] - rest.sum(axis=1)
+    np.testing.assert_allclose(cost, -np.log2(code))
+    assert (answer["code_length_bits"] > serving.answer(mixed, known)["code_length_bits"]).all()
+
+
+def test_what_is_missing_is_filled_in_and_costs_nothing(mixed):
+    whole = people()
+    for name in whole.columns:
+        gap = None if name == "level" else np.nan
+        answer = serving.answer(mixed, whole.assign(**{name: gap}))
+        assert not answer.isna().any(axis=None)
+        codes_NF = serving._checked(whole.assign(**{name: gap}), mixed.schema)
+        bits_NF = mixed.code_length(codes_NF, mixed.reconstruct(codes_NF))
+        assert (bits_NF[:, list(whole.columns).index(name)] == 0).all()
+    far = serving.answer(mixed, whole.assign(far=np.nan))["far"]
+    mean = np.nanmean(MIXED["train"][:, 1])
+    error, guess = (np.sqrt(np.square(v - whole["far"]).mean()) for v in (far, mean))
+    assert error < guess  # inferred from the other columns
+
+
+def test_a_row_of_gaps_alone_is_answered(mixed):
+    nothing = pd.DataFrame([[np.nan] * 4 + [None]], columns=mixed_schema().names)
+    answer = serving.answer(mixed, nothing)
+    assert answer["code_length_bits"].item() == 0
+    assert not answer.isna().any(axis=None)
+
+
+def test_infinite_values_are_refused_where_gaps_are_not(mixed):
+    with pytest.raises(
+        DataError, match=r"row 1, column 'far': inf; the model takes finite numbers$"
+    ):
+        serving.answer(mixed, people(3).assign(far=[1.0, np.inf, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(3, "3"), (3.0, "3"), ("3", "3"), (2.5, "2.5"), (True, "true"), (" high ", "high")],
+)
+def test_levels_are_spelt_as_sources_spell_them(given, expected):
+    column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("3", "2.5", "true", "high"))
+    codes = serving._values(pd.Series([given, None], dtype=object), column)
+    assert column.levels[int(codes[0])] == expected
+    assert np.isnan(codes[1])
+    assert serving._values(pd.Series([given]), column) == codes[0]  # of pandas' own type
+
+
+def test_a_level_that_the_model_has_not_seen_has_a_code_of_its_own():
+    column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("s", "m"))
+    for given in ("l", "S", "s m", 7, ""):
+        assert serving._values(pd.Series([given]), column) == [2]
+
+
+def test_rows_come_back_as_a_user_would_give_them(mixed):
+    """The example that is packed with the model: what `answer` makes codes of, gaps as None."""
+    rows_NF = MIXED["train"][:20]
+    rows_NF = np.where(np.arange(5) == 4, np.append(rows_NF[:19, 4], 3.0)[:, None], rows_NF)
+    frame = serving.example(mixed, rows_NF)
+    assert frame["level"].isna().tolist() == [*np.isnan(rows_NF[:19, 4]), True]
+    again_NF = serving._checked(frame, mixed.schema)
+    np.testing.assert_array_equal(again_NF[:19], rows_NF[:19])
+
+
+def test_the_signature_tells_types_of_answers(mixed):
+    signature = serving.signature(mixed)
+    names = mixed_schema().names
+    assert signature.inputs.input_names() == list(names)
+    assert signature.outputs.input_names() == [*names, "code_length_bits"]
+    kinds = [str(kind) for kind in signature.outputs.input_types()]
+    assert kinds == ["DataType.double"] * 4 + ["DataType.string", "DataType.double"]
+
+
+# --- packed by MLflow -----------------------------------------------------------------------------
+
+
+def packed(bundle: Bundle, folder: Path, example: pd.DataFrame):
+    bundle.save(folder / "bundle")
     mlflow.pyfunc.save_model(
-        tmp_path / "model",
+        folder / "model",
         python_model=str(serving.ENTRY),
-        artifacts={"bundle": str(tmp_path / "bundle")},
+        artifacts={"bundle": str(folder / "bundle")},
         code_paths=[str(PACKAGE)],
         signature=serving.signature(bundle),
         pip_requirements=serving.requirements(),
-        input_example=pd.DataFrame(rows(2), columns=NAMES),
+        input_example=example,
     )
+    return mlflow.pyfunc.load_model(str(folder / "model"))
+
+
+def test_mlflow_packs_it_without_a_pickle_and_takes_numbers_of_any_type(bundle, tmp_path):
+    model = packed(bundle, tmp_path, pd.DataFrame(rows(2), columns=NAMES))
     assert not list(Path(tmp_path / "model").rglob("*.pkl"))
-    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     whole = pd.DataFrame([[1, 2, 3], [4, 5, 6]], columns=NAMES)
     for kind in ("int64", "int32", "uint8", "float32", "float64"):
         np.testing.assert_allclose(
@@ -142,3 +279,18 @@ def test_mlflow_packs_it_without_a_pickle_and_takes_numbers_of_any_type(bundle, 
         )
     with pytest.raises(mlflow.exceptions.MlflowException, match="missing inputs"):
         model.predict(whole[["a", "b"]])
+
+
+def test_mlflow_lets_levels_and_gaps_through(mixed, tmp_path):
+    model = packed(mixed, tmp_path, serving.example(mixed, MIXED["train"][:3]))
+    gaps = serving.example(mixed, MIXED["test"])
+    assert gaps.isna().any(axis=None)
+    strange = people().assign(level="purple", count=people()["count"].astype("int64"))
+    for frame in (
+        people(),
+        gaps,
+        strange,
+        people().assign(level=people()["level"].astype("category")),
+    ):
+        expected = serving.answer(mixed, frame)
+        pd.testing.assert_frame_equal(model.predict(frame), expected, rtol=1e-6)

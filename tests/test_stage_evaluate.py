@@ -1,8 +1,14 @@
-"""What the report says of losses that could not take part, and in which units rows are drawn."""
+"""What the report says beside the verdict, what each test row costs, in which units it is drawn."""
+
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec
 
+from hourglass import evaluation, trials
+from hourglass.bundle import Bundle
 from hourglass.paths import Paths, write_csv
 from hourglass.schema import Column, Kind, Schema
 from hourglass.stages import evaluate
@@ -38,12 +44,107 @@ def test_the_delivered_fit_is_the_best_once_the_luck_of_its_rows_is_taken_off():
     assert evaluate._delivered({"mse": own, "mae": rows}, "mse") == 1
 
 
-@pytest.mark.parametrize(("grid", "expected"), [(None, [[0.0, 2.0]]), ((1, 2), [[100.0, 5.0]])])
-def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(grid, expected, tmp_path):
+@pytest.mark.parametrize(("shape", "expected"), [(None, [[0.0, 2.0]]), ((1, 2, 1), [[100.0, 5.0]])])
+def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(shape, expected, tmp_path):
     paths = Paths(tmp_path)
     paths.values("train").parent.mkdir(parents=True)
     np.save(paths.values("train"), np.array([[0.0, 2.0], [200.0, 4.0]] * 5))
     columns = tuple(Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab")
-    schema = Schema("a table", columns, {}, {}, grid, {"train": 10}, "")
+    schema = Schema("a table", columns, {}, {}, shape, {"train": 10}, "")
     drawn = evaluate._to_draw(paths, schema, {"original": np.array([[100.0, 5.0]])})
     assert drawn["original"].tolist() == expected
+
+
+def test_levels_are_drawn_as_probabilities(tmp_path):
+    paths = Paths(make_mixed_files(tmp_path))
+    wide_NW = np.array([[0.0, 100.0, 0.5, 3.0, 0.25, 0.5, 0.25]])
+    drawn = evaluate._to_draw(paths, mixed_schema(), {"mse": wide_NW})["mse"]
+    np.testing.assert_array_equal(drawn[0, [2, 4, 5, 6]], [0.5, 0.25, 0.5, 0.25])
+    far = MIXED["train"][:, 1]
+    assert drawn[0, 1] == pytest.approx((100 - far.mean()) / far.std())
+
+
+# --- test_rows.csv --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Bundle:
+    root = make_mixed_files(tmp_path_factory.mktemp("mixed"))
+    spec = mixed_spec(root)
+    model = spec.model.model_copy(update={"variational": True})
+    trials.run(replace(spec, model=model, save_to=root / "bundle"))
+    return Bundle.load(root / "bundle")
+
+
+def rows_of(tmp_path, bundle, names=(), **beside) -> list[dict]:
+    paths = Paths(tmp_path)
+    paths.values("test").parent.mkdir(parents=True)
+    np.save(paths.values("test"), MIXED["test"])
+    for what, values_N in {"rows": np.arange(40) + 7, **beside}.items():
+        np.save(paths.beside("test", what), values_N)
+    schema = replace(mixed_schema(), labels=names)
+    test = evaluation.open_test(paths, schema, np.ones(7))
+    rows, columns = evaluate._test_rows(SimpleNamespace(test=test, schema=schema), bundle)
+    assert all(list(row) == columns for row in rows)
+    return rows
+
+
+def test_each_test_row_has_its_number_its_bits_and_its_error(tmp_path, bundle):
+    rows = rows_of(tmp_path, bundle)
+    assert [row["row"] for row in rows] == list(range(7, 47))
+    answer_NW, extra_N = bundle.written(MIXED["test"])
+    bits_NF = bundle.code_length(MIXED["test"], answer_NW)
+    bits_N = [row["code_length_bits"] for row in rows]
+    assert extra_N.min() > 0
+    np.testing.assert_allclose(bits_N, bits_NF.sum(axis=1) + extra_N)
+    whole = int(np.argmin(np.isnan(MIXED["test"]).sum(axis=1)))
+    values = MIXED["test"][whole]
+    target_W = [*values[:4], *(values[4] == np.arange(3))]
+    rmse = np.sqrt(np.square(answer_NW[whole] - target_W).mean())
+    assert rows[whole]["rmse"] == pytest.approx(rmse)
+    gap = int(np.argmax(np.isnan(MIXED["test"][:, 0])))
+    assert 0 < rows[gap]["rmse"] < np.inf
+    assert "label" not in rows[0]
+
+
+def test_labels_are_told_by_name_or_as_numbers_and_gaps_are_blank(tmp_path, bundle):
+    codes_N = np.array([1.0, np.nan] * 20)
+    rows = rows_of(tmp_path / "names", bundle, ("ill", "well"), labels=codes_N)
+    assert [row["label"] for row in rows[:2]] == ["well", ""]
+    rows = rows_of(tmp_path / "numbers", bundle, labels=codes_N + 0.5)
+    assert [row["label"] for row in rows[:2]] == [1.5, ""]
+
+
+# --- remarks --------------------------------------------------------------------------------------
+
+
+def test_how_well_gaps_are_filled_is_told_of_the_delivered_fit(tmp_path):
+    paths = Paths(tmp_path)
+    fits = [
+        {"loss": loss, "seed": seed, "imputation_nrmse": value, "imputation_nrmse_mean": 1.0}
+        for loss, seed, value in (("mse", 1, 0.1), ("mae", 1, 0.2), ("mae", 2, 0.3))
+    ]
+    write_csv(paths.train("fits.csv"), fits, list(fits[0]))
+    found = evaluate._imputation(paths, "mae", 2)
+    assert found == {"imputation_nrmse": 0.3, "imputation_nrmse_mean": 1.0}
+
+
+def test_scalers_are_shown_where_there_was_a_choice():
+    tried = {"mse": {"unit": 2.0, "standard": 1.5}, "bce": {"unit": 1.75}}
+    assert evaluate._scalers(tried) == [
+        {"loss": "mse", "unit": 2.0, "standard": 1.5},
+        {"loss": "bce", "unit": 1.75, "standard": None},
+    ]
+    assert evaluate._scalers({"mse": {"unit": 2.0}, "bce": {"unit": 1.75}}) == []
+
+
+@pytest.mark.parametrize(
+    ("tried", "matters"),
+    [
+        ({"mse": {"unit": 2.0, "standard": 1.5}, "mae": {"unit": 1.75}}, "scaler"),
+        ({"mse": {"unit": 2.0, "standard": 1.9}, "mae": {"unit": 1.5}}, "loss"),
+    ],
+)
+def test_what_matters_more_is_said(tried, matters):
+    assert evaluate._leverage(tried).endswith(f"the {matters} matters more.")
+    assert evaluate._leverage({"mse": {"unit": 2.0}}) == ""

@@ -1,27 +1,53 @@
 """Which fits the finalists get."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.fits import columns
+from tests.fits import schema
 
 from hourglass import config
 from hourglass.paths import Paths
-from hourglass.schema import Schema
 from hourglass.stages import train
+from hourglass.trials import Spec
 
-ROOT = Path(__file__).parents[1]
-BEST = {name: {"scaler": "unit", "hyper": {"learning_rate": 0.01}} for name in ("mse", "bce")}
+PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
+BEST = {
+    name: {
+        "loss": name.partition("+")[0],
+        "heads": {"count": "poisson"},
+        "scaler": "unit",
+        "hidden": [16, 8],
+        "hyper": {"learning_rate": 0.01},
+    }
+    for name in ("mse", "bce+poisson")
+}
+
+
+def specs(rows: int, split: str = "random") -> list[Spec]:
+    counts = {"train": rows - 9, "val": 9, "test": 9}
+    return train._specs(PARAMS, Paths(), replace(schema(), rows=counts, split=split), BEST)
 
 
 @pytest.mark.parametrize(("rows", "redrawn"), [(4999, True), (5000, False)])
-def test_few_rows_are_split_anew_for_each_seed(rows, redrawn, tmp_path):
+def test_few_rows_are_split_anew_for_each_seed(rows, redrawn):
     """A survivor of mutation: nothing saw whether `resplit_below` was heeded."""
-    params = config.load(ROOT / "params.yaml")
-    assert params.train.resplit_below == 5000
-    schema = Schema("a test", columns(), {}, {}, None, {"train": rows - 9, "val": 9, "test": 9}, "")
-    specs = train._specs(params, Paths(tmp_path), schema, BEST)
-    assert {s.resplit for s in specs} == {redrawn}
-    seeds = range(1, params.train.seeds + 1)
-    assert [(s.loss, s.seed) for s in specs] == [(n, seed) for seed in seeds for n in BEST]
-    assert len({s.save_to for s in specs}) == len(specs)
+    assert PARAMS.train.resplit_below == 5000
+    assert {s.resplit for s in specs(rows)} == {redrawn}
+
+
+@pytest.mark.parametrize("split", ["group", "time", "source"])
+def test_rows_that_belong_together_are_never_split_anew(split):
+    """Else groups would stand on both sides, and the past would be judged by the future."""
+    assert {s.resplit for s in specs(100, split)} == {False}
+
+
+def test_each_finalist_is_fitted_once_a_seed_as_best_yaml_says():
+    seeds = range(1, PARAMS.train.seeds + 1)
+    found = specs(100)
+    assert [(s.name, s.seed) for s in found] == [(n, seed) for seed in seeds for n in BEST]
+    assert {s.loss for s in found if s.name == "bce+poisson"} == {"bce"}
+    assert {s.model.hidden for s in found} == {(16, 8)}
+    assert all(s.heads == {"count": "poisson"} and s.scaler == "unit" for s in found)
+    assert {s.memory_mb for s in found} == {PARAMS.train.memory_mb}
+    assert len({s.save_to for s in found}) == len(found)

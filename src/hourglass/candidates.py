@@ -111,7 +111,8 @@ def choose(
     ]
     several: set[str] = {kind for options in heads if len(options) > 1 for kind, _ in options}
     domains = _domains(main, profile)
-    chosen = _searched(by_kind.get(main.value, "auto"), place, wanted, profile, domains, paths)
+    rows = _Rows(paths, schema)
+    chosen = _searched(by_kind.get(main.value, "auto"), place, wanted, profile, domains, rows)
     found = [
         Candidate(
             c.loss, c.scalers, combination, "+".join([c.loss, *_varying(combination, several)])
@@ -176,13 +177,43 @@ def _domains(main: Kind, profile: dict[str, Any]) -> dict[Domain, tuple[str, str
 Domains = Mapping[Domain, tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Scaled rows, of which the searched columns count."""
+
+    paths: Paths
+    schema: Schema
+
+    def outside(self, scaler: str) -> str:
+        """Names the first value outside [0, 1] among training and validation rows, or ""."""
+        main = searched_kind(self.schema.columns)
+        at = [f for f, c in enumerate(self.schema.columns) if c.kind is main]
+        for split in ("train", "val"):
+            rows_NF = np.load(self.paths.scaled(scaler, split), mmap_mode="r")
+            wrong, first, start = 0, "", 0
+            for part_BF in slices(rows_NF):
+                wrong_BC = (part_BF[:, at] < 0) | (part_BF[:, at] > 1)
+                wrong += int(wrong_BC.sum())
+                if wrong and not first:
+                    row, i = np.argwhere(wrong_BC)[0]
+                    value, name = part_BF[row, at[i]], self.schema.names[at[i]]
+                    first = f"the first: {value:.4g} in column {name!r} of row {start + row}"
+                start += len(part_BF)
+            if wrong:
+                return (
+                    f"{wrong} of {len(rows_NF) * len(at)} {split} values lie outside after "
+                    f"scaling ({first})"
+                )
+        return ""
+
+
 def _searched(
     losses: SomeLosses,
     place: str,
     wanted: Wanted,
     profile: dict[str, Any],
     domains: Domains,
-    paths: Paths,
+    rows: _Rows,
 ) -> list[Candidate]:
     """The losses that compete for the searched columns."""
     admissible, left_out = _admissible(wanted, profile, domains)
@@ -203,7 +234,7 @@ def _searched(
         if name in losses[:i]:
             raise LossError(f"{where}: {name!r} is listed twice")
         scalers = _scalers(LOSSES.load(name).scalers, wanted, profile)
-        _check(name, where, wanted.scalers, scalers, domains, alternatives, paths)
+        _check(name, where, wanted.scalers, scalers, domains, alternatives, rows)
         chosen.append(Candidate(name, scalers))
     return chosen
 
@@ -247,7 +278,7 @@ def _check(
     scalers: Sequence[str],
     domains: Domains,
     alternatives: Sequence[str],
-    paths: Paths,
+    rows: _Rows,
 ) -> None:
     """Refuses a wanted loss that these data don't admit."""
     loss = LOSSES.load(name)
@@ -262,7 +293,7 @@ def _check(
     status, reason = domains[loss.domain]
     outside = ""
     if status != "blocked" and loss.domain is Domain.UNIT:
-        outside = next(filter(None, (_outside(paths, s) for s in scalers)), "")
+        outside = next(filter(None, (rows.outside(s) for s in scalers)), "")
     if status == "blocked" or outside:
         shown = listed([repr(s) for s in scalers])
         hint = f" (scaler {shown} can't mend this: it knows training rows only)" if outside else ""
@@ -271,21 +302,3 @@ def _check(
         )
     if status == "dubious":
         log.warning("%s: %r is dubious here: %s", where, name, reason)
-
-
-def _outside(paths: Paths, scaler: str) -> str:
-    """Names the first scaled value outside [0, 1] among training and validation rows, or ""."""
-    for split in ("train", "val"):
-        rows_NF = np.load(paths.scaled(scaler, split), mmap_mode="r")
-        wrong, first, start = 0, "", 0
-        for part_BF in slices(rows_NF):
-            wrong_BF = (part_BF < 0) | (part_BF > 1)
-            wrong += int(wrong_BF.sum())
-            if wrong and not first:
-                row, column = np.argwhere(wrong_BF)[0]
-                value = part_BF[row, column]
-                first = f"the first: {value:.4g} in column {column} of row {start + row}"
-            start += len(part_BF)
-        if wrong:
-            return f"{wrong} of {rows_NF.size} {split} values lie outside after scaling ({first})"
-    return ""

@@ -55,6 +55,7 @@ def _allows(pattern: str, allowed: str) -> AfterValidator:
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
+Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 SomeLosses = Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)]
@@ -145,9 +146,15 @@ class Model(Section):
     hidden: tuple[Width, ...]
     activation: Literal["silu", "relu", "gelu", "tanh"]
     corruption: Literal["none", "mask", "gauss"]
-    corruption_amount: Annotated[float, Field(ge=0, strict=True)]
-    sparsity: Annotated[float, Field(ge=0, strict=True)]
+    corruption_amount: Amount
+    sparsity: Amount
     variational: Annotated[bool, Field(strict=True)]
+
+    @model_validator(mode="after")
+    def _some_values_are_left_to_see(self) -> Self:
+        if self.corruption == "mask" and self.corruption_amount >= 1:
+            raise ValueError("corruption_amount must be below 1 for mask: nothing is left to see")
+        return self
 
 
 class Search(Section):
@@ -191,7 +198,7 @@ class Evaluate(Section):
     """When a difference counts."""
 
     alpha: Fraction
-    margin: Annotated[float, Field(ge=0, strict=True)]
+    margin: Amount
     picture_rows: Positive
 
 
@@ -331,7 +338,9 @@ def _is_echo(error: Mapping[str, Any]) -> bool:
 # pydantic's error type -> what we say, filled from the error's context.
 MESSAGES = {
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "float_type": "must be a number",
+    "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "string_type": "must be text",
     "string_too_short": "must not be empty",

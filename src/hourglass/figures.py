@@ -36,6 +36,8 @@ COLOURS = (
     "#44AA99",
 )
 INK = "#333333"
+GAP = "#F2D7C4"  # of a pixel that was not observed
+LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
 MAX_BARS = 30  # columns drawn as bars; of more the costliest
 MAX_NAMED = 30  # names below a profile; of more columns every second or third
@@ -54,14 +56,14 @@ def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     figure, axes = _axes(7.5, 4.2)
     for loss in dict.fromkeys(str(r["loss"]) for r in rows):
-        colour = _colour(loss)
+        colour, line, marker = _style(loss)
         own = [r for r in rows if r["loss"] == loss and r["objective"] is not None]
         if not own:
             continue
         trial, value = [r["trial"] for r in own], [r["objective"] for r in own]
-        axes.scatter(trial, value, s=14, color=colour, alpha=0.45, linewidths=0)
-        best = np.minimum.accumulate(value)
-        axes.step(trial, best, where="post", color=colour, label=f"{loss} ({best[-1]:.3f})")
+        axes.scatter(trial, value, s=14, color=colour, marker=marker, alpha=0.45, linewidths=0)
+        best, label = np.minimum.accumulate(value), f"{loss} ({min(value):.3f})"
+        axes.step(trial, best, where="post", color=colour, linestyle=line, label=label)
     _whole_numbers(axes)
     axes.set(xlabel="trial", ylabel=f"validation, {UNIT}", title="Search: best so far of each loss")
     values = [r["objective"] for r in rows if r["objective"] is not None]
@@ -82,14 +84,14 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     """
     figure, axes = _axes(7.5, 4.2)
     for loss in dict.fromkeys(str(p["loss"]) for p in points):
-        colour = _colour(loss)
+        colour, line, _ = _style(loss)
         by_seed: dict[Any, list[float]] = {}
         for point in points:
             if point["loss"] == loss:
                 by_seed.setdefault(point["seed"], []).append(float(point["val_gauss_bits"]))
         values_SE = np.array(list(by_seed.values()))
         epoch = np.arange(1, values_SE.shape[1] + 1)
-        axes.plot(epoch, values_SE.mean(axis=0), color=colour, label=loss)
+        axes.plot(epoch, values_SE.mean(axis=0), line, color=colour, label=loss)
         low, high = values_SE.min(axis=0), values_SE.max(axis=0)
         axes.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
     _whole_numbers(axes)
@@ -171,8 +173,9 @@ def reconstructions(
         _windows(path, originals_KF, by_name, names, (shape[0], shape[1]))
         return
     shown = {"original": originals_KF, **by_name}
-    count = len(originals_KF)
-    figure = Figure(figsize=(1.5 + 0.75 * count, 0.78 * len(shown) + 0.5), dpi=130)
+    count, left = len(originals_KF), 0.4 + 0.085 * max(map(len, shown))
+    width, height = left + 0.1 + 0.75 * count, 0.78 * len(shown) + 0.5
+    figure = Figure(figsize=(width, height), dpi=130)
     low, high = float(np.nanmin(originals_KF)), float(np.nanmax(originals_KF))
     panels = np.atleast_2d(figure.subplots(len(shown), count, squeeze=False))
     for axes_K, (name, rows_KF) in zip(panels, shown.items(), strict=True):
@@ -180,6 +183,7 @@ def reconstructions(
             axes.imshow(_image(row_F, shape, low, high), cmap="gray_r", vmin=low, vmax=high)
             axes.set_xticks([])
             axes.set_yticks([])
+            axes.set_facecolor(GAP)
             for side in axes.spines.values():
                 side.set_visible(False)
         axes_K[0].set_ylabel(
@@ -188,18 +192,22 @@ def reconstructions(
         )  # fmt: skip
     figure.suptitle("The same test rows, reconstructed", fontsize=11)
     figure.subplots_adjust(
-        left=1.4 / (1.5 + 0.75 * count), right=0.99, top=1 - 0.42 / (0.78 * len(shown) + 0.5),
-        bottom=0.02, wspace=0.06, hspace=0.06,
-    )  # fmt: skip
+        left=left / width, right=0.99, top=1 - 0.42 / height, bottom=0.02, wspace=0.06, hspace=0.06
+    )
     _save(figure, path, tight=False)
 
 
 def _image(row_F: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
-    """(H, W) of one channel, (H, W, 3) of colours, which are put between 0 and 1; else the mean."""
+    """(H, W), the mean over the channels; of colours (H, W, 4), which are put between 0 and 1.
+
+    Pixels that were not observed are transparent.
+    """
     pixels = row_F.reshape(shape)
-    if shape[-1] == RGB:
-        return np.clip((pixels - low) / ((high - low) or 1.0), 0.0, 1.0)
-    return np.asarray(pixels.mean(axis=-1))
+    if shape[-1] != RGB:
+        return np.asarray(pixels.mean(axis=-1))
+    seen_HW1 = ~np.isnan(pixels).any(axis=-1, keepdims=True)
+    colours = np.clip((pixels - low) / ((high - low) or 1.0), 0.0, 1.0)
+    return np.concatenate([np.where(seen_HW1, colours, 0.0), seen_HW1], axis=-1)
 
 
 def _windows(
@@ -210,21 +218,22 @@ def _windows(
     shape: tuple[int, int],
 ) -> None:
     """Curves over time: a row of panels for each window, a panel for each channel."""
-    length, channels = shape
+    channels = shape[1]
     count, across = min(4, len(originals_KF)), min(MAX_CHANNELS, channels)
-    figure = Figure(figsize=(2.2 + 3.2 * across, 1.7 * count + 0.8), dpi=130)
+    titles = _shortened(_channels(names, channels))
+    size = (2.2 + 3.2 * across, 1.7 * count + 0.8)
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     panels = figure.subplots(count, across, sharex=True, squeeze=False)
     for k, row in enumerate(panels):
         for channel, axes in enumerate(row):
             _plain(axes)
-            original = originals_KF[k].reshape(length, channels)[:, channel]
+            original = originals_KF[k].reshape(shape)[:, channel]
             axes.plot(original, "o", color=INK, markersize=2.5, label="original", zorder=3)
             for loss, rows_KF in by_name.items():
-                curve = rows_KF[k].reshape(length, channels)[:, channel]
-                axes.plot(curve, color=_colour(loss), linewidth=1.1, label=loss)
+                curve, (colour, line, _) = rows_KF[k].reshape(shape)[:, channel], _style(loss)
+                axes.plot(curve, line, color=colour, linewidth=1.1, label=loss)
             if k == 0:
-                name = names[channel].rpartition("@")[0] or names[channel]
-                axes.set_title(_shortened([name])[0], fontsize=9, parse_math=False)
+                axes.set_title(titles[channel], fontsize=9, parse_math=False)
         row[0].set_ylabel(f"window {k + 1}")
     for axes in panels[-1]:
         axes.set_xlabel("step")
@@ -238,14 +247,15 @@ def _profiles(
     path: Path, originals_KF: Array, by_name: Mapping[str, Array], names: Sequence[str]
 ) -> None:
     count = min(4, len(originals_KF))
-    style = ".-" if len(names) <= MAX_NAMED else "-"  # the line of a single column has no length
+    marker = "." if len(names) <= MAX_NAMED else ""  # the line of a single column has no length
     figure = Figure(figsize=(9, 1.9 * count + 0.8), dpi=130)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for k, axes in enumerate(panels):
         _plain(axes)
         axes.plot(originals_KF[k], "o", color=INK, markersize=4, label="original", zorder=3)
         for loss, rows_KF in by_name.items():
-            axes.plot(rows_KF[k], style, color=_colour(loss), linewidth=1.1, label=loss)
+            colour, line, _ = _style(loss)
+            axes.plot(rows_KF[k], line, marker=marker, color=colour, linewidth=1.1, label=loss)
         axes.set_ylabel(f"row {k + 1}")
     step = -(-len(names) // MAX_NAMED)
     places, labels = range(0, len(names), step), _shortened(names[::step])
@@ -268,10 +278,10 @@ def columns(
     """
     if shape is not None and len(shape) == WINDOW:
         by_name = {loss: own.reshape(shape).mean(axis=0) for loss, own in by_name.items()}
-        names = [name.rpartition("@")[0] or name for name in names[: shape[1]]]
-        shape = None
+        _bars(path, by_name, _channels(names, shape[1]), "channel, mean over its steps")
+        return
     if shape is None:
-        _bars(path, by_name, names)
+        _bars(path, by_name, names, "column")
         return
     across = min(4, len(by_name))
     down = -(-len(by_name) // across)
@@ -285,35 +295,45 @@ def columns(
     for axes, (name, bits_F) in zip(panels.flat, by_name.items(), strict=False):
         bits_HW = bits_F.reshape(shape).mean(axis=-1)
         image = axes.imshow(bits_HW, cmap="viridis", vmin=low, vmax=high)
-        axes.set_title(f"{name}: {bits_F.mean():.3f}", fontsize=9)
+        title = name.replace("+", "\n+ ")
+        axes.set_title(f"{title}: {bits_F.mean():.3f}", fontsize=9)
     if image is not None:
         figure.colorbar(image, ax=panels, label="bits", shrink=0.8)
     figure.suptitle("Bits of each pixel on test rows", fontsize=11)
     _save(figure, path, tight=False)
 
 
-def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str]) -> None:
+def _channels(names: Sequence[str], count: int) -> list[str]:
+    """Names of a window's channels, from those of its first step: "pressure@0"."""
+    return [name.rpartition("@")[0] or name for name in names[:count]]
+
+
+def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str], what: str) -> None:
     mean_F = np.mean(list(by_name.values()), axis=0)
     order = np.argsort(-mean_F)[:MAX_BARS]
     figure, axes = _axes(7.5, 1.2 + 0.26 * len(order))
     places = np.arange(len(order))[::-1]
     for loss, bits_F in by_name.items():
-        colour = _colour(loss)
-        axes.plot(bits_F[order], places, "o", color=colour, markersize=5, alpha=0.8, label=loss)
+        colour, _, marker = _style(loss)
+        axes.plot(bits_F[order], places, marker, color=colour, markersize=5, alpha=0.8, label=loss)
     axes.set_yticks(places, _shortened([names[i] for i in order]), parse_math=False)
     more = f" (the {MAX_BARS} costliest of {len(names)})" if len(names) > MAX_BARS else ""
-    axes.set(xlabel="bits on test rows", title=f"Bits of each column{more}")
+    axes.set(xlabel="bits on test rows", title=f"Bits of each {what}{more}")
     axes.grid(visible=True, axis="both", color="#E5E5E5", linewidth=0.7)
     _legend(axes)
     _save(figure, path)
 
 
-def _colour(loss: str) -> str:
-    """The same in every picture, whatever the order and whichever losses took part.
+def _style(name: str) -> tuple[str, str, str]:
+    """Colour, line and marker: the same in every picture, whichever losses took part.
 
-    Of a candidate with several losses it is that of the first one.
+    Of a candidate with several losses the first one gives the colour, the last one the rest.
     """
-    return COLOURS[LOSSES.names().index(loss.partition("+")[0]) % len(COLOURS)]
+    first, _, rest = name.partition("+")
+    known = LOSSES.names()
+    number = known.index(rest.rpartition("+")[2]) if rest else 0
+    colour = COLOURS[known.index(first) % len(COLOURS)]
+    return colour, LINES[number % len(LINES)], MARKERS[number % len(MARKERS)]
 
 
 def _shortened(names: Sequence[str]) -> list[str]:

@@ -206,9 +206,9 @@ def _kind(values: Array, step: float | None, walls: Walls, extent: Extent, f: in
         return Kind.CONTINUOUS
     if extent.high_F[f] <= 1 and values.min() < values.max():
         return Kind.BINARY
-    open_ = walls[1] is None or not _piled(values)
-    counts = step == 1 and open_ and _looks_like_counts(values)
-    return Kind.COUNT if counts else Kind.CONTINUOUS
+    if step != 1 or (walls[1] is not None and _piled(values)):
+        return Kind.CONTINUOUS
+    return Kind.COUNT if _looks_like_counts(values) else Kind.CONTINUOUS
 
 
 def _looks_like_counts(values: Array) -> bool:

@@ -78,7 +78,7 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         gaps = intake.missing_rows if options.missing == "drop_rows" else 0
         counts = dict(zip(splitting.LEAST, (out.rows[s] for s in SPLITS), strict=True))
         try:
-            splitting.check(counts, options, "group" if how == "group" else "row")
+            splitting.check(counts, options, how)
         except DataError as error:
             lost = f" ({gaps} more were dropped for missing values)" if gaps else ""
             raise DataError(f"{source.title}: {error}{lost}") from None
@@ -125,7 +125,7 @@ class _Splits:
 
     def _write(self, parts: list[tuple[str, Chunk]]) -> None:
         for split, own in parts:
-            values_BF = own.values_NF
+            values_BF = np.ascontiguousarray(own.values_NF)
             if not len(values_BF):
                 continue
             self.figures[split].add(values_BF.astype(np.float64, copy=False))
@@ -197,7 +197,7 @@ class _Intake:
         if first is None:
             self._refuse_gaps()
             raise DataError(f"{self._source.title} gives no rows{self._lost()}")
-        how = _how(first, self._options)
+        how = _how(first, self._options, self._source.title)
         if how == "time":
             self._deal_by_time(first, blocks, paths)
         else:
@@ -249,7 +249,7 @@ class _Intake:
             start, self._rows = self._rows, self._rows + len(values_NF)
             row_N = chunk.row_N if chunk.row_N is not None else np.arange(start, self._rows)
             numbered = replace(chunk, row_N=row_N)
-            if values_NF.dtype.kind != "f":
+            if values_NF.dtype.kind != "f" or not len(values_NF):
                 yield numbered
                 continue
             if not values_NF.flags.writeable:
@@ -324,19 +324,24 @@ class _Intake:
             )
 
 
-def _how(first: Chunk, options: Preprocess) -> str:
+def _how(first: Chunk, options: Preprocess, title: str) -> str:
     """How rows are dealt out."""
     if first.split_N is not None:
         return "source"
     named = {"group": options.group, "time": options.time}
-    if options.split == "auto":
-        return next((how for how in ("group", "time") if named[how]), "random")
-    if options.split in named and not named[options.split]:
+    how: str = options.split
+    if how == "auto":
+        how = next((key for key in ("group", "time") if named[key]), "random")
+    if how in named and not named[how]:
         raise ConfigError(
-            f"params.yaml: preprocess.split: {options.split!r} needs the name of a column in "
-            f"preprocess.{options.split}"
+            f"params.yaml: preprocess.split: {how!r} needs the name of a column in preprocess.{how}"
         )
-    return options.split
+    if how in named and getattr(first, f"{how}_N") is None:
+        raise ConfigError(
+            f"params.yaml: preprocess.{how}: {title} gives no {how} of its rows; leave {how} "
+            "empty, or set preprocess.split to 'random'"
+        )
+    return how
 
 
 def reblocked(chunks: Iterator[Chunk], rows: int) -> Iterator[Chunk]:

@@ -80,21 +80,22 @@ class Moments:
         variance_G = np.bincount(
             groups_F, share_F * (np.nan_to_num(self.sd_F) ** 2 + apart_F**2), groups
         )
-        sd_G = np.where(high_G > low_G, np.sqrt(variance_G), 0.0)
+        seen_G, varies_G = count_G > 0, high_G > low_G
+        low_G = np.where(seen_G, low_G, np.nan)
         return Moments(
             count_G.astype(np.int64)[groups_F],
             low_G[groups_F],
-            high_G[groups_F],
-            mean_G[groups_F],
-            sd_G[groups_F],
+            np.where(seen_G, high_G, np.nan)[groups_F],
+            np.where(varies_G, mean_G, low_G)[groups_F],
+            np.where(varies_G, np.sqrt(variance_G), 0.0)[groups_F],
         )
 
 
 class Gathering:
     """Gathers `Moments` from slices of rows, in one pass (Chan, Golub & LeVeque 1983).
 
-    Each slice's mean and squared deviations are taken about the slice's own mean, so that neither a
-    large offset nor a large scale costs digits.
+    Each slice's mean and squared deviations are taken about the slice's own mean, and corrected for
+    its rounding, so that neither a large offset nor a large scale costs digits.
     """
 
     def __init__(self, columns: int) -> None:
@@ -110,17 +111,16 @@ class Gathering:
         if np.isnan(low).any():
             self._add_with_gaps(rows_BF)
             return
-        mean = rows_BF.mean(axis=0)
-        square = np.einsum("bf,bf->f", away := rows_BF - mean, away)
-        self._merge(np.full(len(mean), len(rows_BF)), low, high, mean, square)
+        mean, count = rows_BF.mean(axis=0), np.full(len(low), len(rows_BF))
+        self._merge(count, low, high, *_corrected(mean, rows_BF - mean, count))
 
     def _add_with_gaps(self, rows_BF: Array) -> None:
         seen_BF = ~np.isnan(rows_BF)
         count = seen_BF.sum(axis=0)
         mean = np.where(seen_BF, rows_BF, 0.0).sum(axis=0) / np.maximum(count, 1)
-        square = np.where(seen_BF, rows_BF - mean, 0.0)
+        away_BF = np.where(seen_BF, rows_BF - mean, 0.0)
         low, high = np.fmin.reduce(rows_BF, axis=0), np.fmax.reduce(rows_BF, axis=0)
-        self._merge(count, low, high, mean, np.einsum("bf,bf->f", square, square))
+        self._merge(count, low, high, *_corrected(mean, away_BF, count))
 
     def _merge(
         self, count: NDArray[np.int64], low: Array, high: Array, mean: Array, square: Array
@@ -144,6 +144,13 @@ class Gathering:
             np.where(varies, self._mean, np.where(seen, self._low, np.nan)),
             np.where(varies, np.sqrt(variance), 0.0),
         )
+
+
+def _corrected(mean: Array, away_BF: Array, count: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Mean and sum of squared deviations, from deviations about a mean that was rounded, (F,)."""
+    shift = away_BF.sum(axis=0) / np.maximum(count, 1)
+    square = np.einsum("bf,bf->f", away_BF, away_BF) - count * shift**2
+    return mean + shift, np.maximum(square, 0.0)
 
 
 def slices(rows_NF: NDArray[Any], values: int = SLICE_VALUES) -> Iterator[Array]:

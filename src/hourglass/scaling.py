@@ -76,7 +76,7 @@ def fit(name: str, train_NF: NDArray[Any], schema: Schema, seen: Moments | None 
       median (see `moments.spread`) the standard deviation takes the range's place. Quartiles of
       tables beyond 8 million numbers are those of evenly spaced rows.
 
-    Flags and levels keep offset 0 and scale 1.
+    Flags and levels keep offset 0 and scale 1, as does what was never observed.
 
     Args:
         name: One of `names`.
@@ -90,7 +90,7 @@ def fit(name: str, train_NF: NDArray[Any], schema: Schema, seen: Moments | None 
     offset_F, scale_F = _FITS[name](train_NF, seen, schema)
     plain_F = np.array([c.kind in UNSCALED for c in schema.columns])
     scale_F = np.where((scale_F > 0) & ~plain_F, scale_F, 1.0)
-    return Scaler(name, np.where(plain_F, 0.0, offset_F), scale_F)
+    return Scaler(name, np.where(plain_F | np.isnan(offset_F), 0.0, offset_F), scale_F)
 
 
 def channels(schema: Schema) -> NDArray[np.int64]:

@@ -127,9 +127,11 @@ def _values(values: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
 
 
 def _text(value: Any) -> str:
-    """A level as its column spells it: 3, not 3.0."""
+    """A level as sources spell it: 3, not 3.0; true, not True; without spaces around it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
+    return str(int(value)) if whole else str(value).strip()
 
 
 def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:

@@ -93,13 +93,23 @@ def by_time(time_N: NDArray[np.float64], fractions: Fractions) -> Split:
     return np.searchsorted(cuts, time_N, side="right").astype(np.int8)
 
 
-def check(counts: dict[str, int], fractions: Fractions, what: str = "row") -> None:
+# What to do about a split that is too small, though there are rows enough.
+REMEDIES = {
+    "group": "change the fractions or the seed in params.yaml, or bring more groups: each goes to "
+    "one split as a whole",
+    "time": "change the fractions in params.yaml, or bring rows of more times: those of one time "
+    "stay together",
+    "source": "bring more rows, or change the fractions in params.yaml",
+}
+
+
+def check(counts: dict[str, int], fractions: Fractions, how: str = "random") -> None:
     """Refuses a split that is too small to say anything.
 
     Args:
         counts: Rows of each split, keyed as `LEAST`.
         fractions: Of params.yaml.
-        what: What was dealt out: "row" or "group".
+        how: How rows were dealt out, see `Schema.split`.
 
     Raises:
         DataError: a split has fewer rows than `LEAST` says.
@@ -110,12 +120,9 @@ def check(counts: dict[str, int], fractions: Fractions, what: str = "row") -> No
     val, test = fractions.val_fraction, fractions.test_fraction
     shares = (1 - val - test, val, test)
     needed = max(math.ceil(n / share) for n, share in zip(LEAST.values(), shares, strict=True))
-    remedy = (
-        f"bring about {needed} rows or more, or change the fractions in params.yaml"
-        if what == "row" or total < needed
-        else "change the fractions or the seed in params.yaml, or bring more groups: "
-        "each goes to one split as a whole"
-    )
+    remedy = f"bring about {needed} rows or more, or change the fractions in params.yaml"
+    if total >= needed:
+        remedy = REMEDIES.get(how, remedy)
     raise DataError(
         f"{total} {'row is' if total == 1 else 'rows are'} too few: "
         f"preprocess.val_fraction {val:g} and test_fraction {test:g} give "

@@ -48,7 +48,7 @@ class ContinuousBernoulli(Loss):
     scalers = ("unit",)
     # Higher than BCE's: a mean of 0.01 takes raw = -100, where BCE takes -4.6.
     space = ranges(learning_rate=Range(2e-3, 6e-2, 2e-2))
-    rank = 7
+    rank = 9
     assumes = "continuous Bernoulli data: any value in [0, 1], often near its ends"
 
     def reconstruct(self, raw_BF: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class CrossEntropy(Loss):
     domain = Domain.LEVELS
     scalers = ("standard", "unit", "robust")
     space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2))
-    rank = 1
+    rank = 10
     assumes = "levels without order"
 
     def __init__(self, context: Context) -> None:

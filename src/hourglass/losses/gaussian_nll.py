@@ -20,7 +20,7 @@ class GaussianNLL(Loss):
     scalers = ("standard", "unit", "robust")
     # A lower top than MSE's: once s is small, an overshooting step costs 1/s^2.
     space = ranges(learning_rate=Range(1e-3, 3e-2, 1e-2))
-    rank = 5
+    rank = 6
     assumes = "Gaussian noise, of its own size in each feature"
 
     def __init__(self, context: Context) -> None:

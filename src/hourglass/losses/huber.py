@@ -23,7 +23,7 @@ class Huber(Loss):
     domain = Domain.REAL
     scalers = ("standard", "unit", "robust")
     space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2), delta=Range(0.1, 3.0, 1.0))
-    rank = 3
+    rank = 4
     assumes = "Gaussian noise with Laplace tails: a few outliers"
 
     def __init__(self, context: Context, delta: float) -> None:

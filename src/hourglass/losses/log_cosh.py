@@ -20,7 +20,7 @@ class LogCosh(Loss):
     domain = Domain.REAL
     scalers = ("standard", "unit", "robust")
     space = ranges(learning_rate=Range(1e-3, 5e-2, 1e-2), scale=Range(0.1, 3.0, 1.0))
-    rank = 4
+    rank = 5
     assumes = "hyperbolic secant noise: between Gauss and Laplace"
 
     def __init__(self, context: Context, scale: float) -> None:

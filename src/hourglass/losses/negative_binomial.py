@@ -19,7 +19,7 @@ class NegativeBinomial(CountLoss):
     domain = Domain.COUNT
     scalers = ("standard", "unit", "robust")
     space = ranges(learning_rate=Range(1e-3, 3e-2, 1e-2))
-    rank = 6
+    rank = 8
     assumes = "counts that scatter more than Poisson's (negative binomial)"
 
     def __init__(self, context: Context) -> None:

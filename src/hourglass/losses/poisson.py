@@ -13,7 +13,7 @@ class Poisson(CountLoss):
     domain = Domain.COUNT
     scalers = ("standard", "unit", "robust")
     space = ranges(learning_rate=Range(1e-3, 3e-2, 1e-2))
-    rank = 2
+    rank = 3
     assumes = "counts whose variance is their mean (Poisson)"
 
     def elementwise(self, raw_BF: Tensor, target_BF: Tensor) -> Tensor:

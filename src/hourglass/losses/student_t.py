@@ -23,7 +23,7 @@ class StudentT(Loss):
     scalers = ("standard", "robust", "unit")
     # As gaussian_nll: a lower top, since s may become small.
     space = ranges(learning_rate=Range(1e-3, 3e-2, 1e-2))
-    rank = 6
+    rank = 7
     assumes = "heavy-tailed (Student-t) noise, of its own size in each feature"
 
     def __init__(self, context: Context) -> None:

@@ -15,6 +15,7 @@ from hourglass.schema import Array
 SURE = (
     1e-3  # reconstructions of two levels are kept this far inside (0, 1); Platt's slope can sharpen
 )
+STARTS = (0.3, 0.1, 0.0)  # slopes besides 1: where a model is surer than right, 1 is all but flat
 RIDGE = 0.01  # of Platt's slope towards 1 and intercept towards 0: separable data stay finite
 LEAST_RATE = 0.01  # mean of a count whose reconstruction is lower or negative
 SIZES = (1e-3, 1e6)  # of a negative binomial; at 1e6 it is Poisson
@@ -32,8 +33,8 @@ class Bernoulli(Family):
     def fit(self, block: Block) -> dict[str, Array]:
         """See `Family`: Newton steps, halved while they do not descend."""
         logit, up = _logit(block), block.at_high
-        slope, intercept = np.ones_like(block.low_D), np.zeros_like(block.low_D)
-        best = _platt_loss(block, logit * slope, up) * block.count
+        slope, best = _start(block, logit, up)
+        intercept = np.zeros_like(slope)
         for _ in range(30):
             step = _newton_step(block, logit, up, (slope, intercept))
             size = np.ones_like(slope)
@@ -62,6 +63,17 @@ class Bernoulli(Family):
 def _logit(block: Block) -> Array:
     share = (block.m_ND - block.low_D) / (block.high_D - block.low_D)
     return np.asarray(special.logit(np.clip(share, SURE, 1 - SURE)))
+
+
+def _start(block: Block, logit_ND: Array, up_ND: Mask) -> tuple[Array, Array]:
+    """The slope of each column that Newton's steps begin at, and the ridged loss there, (D,)."""
+    slope = np.ones_like(block.low_D)
+    best = _platt_loss(block, logit_ND, up_ND) * block.count
+    for other in STARTS:
+        loss = _platt_loss(block, logit_ND * other, up_ND) * block.count
+        loss += RIDGE / 2 * (other - 1) ** 2
+        slope, best = np.where(loss < best, other, slope), np.minimum(loss, best)
+    return slope, best
 
 
 def _platt_loss(block: Block, score_ND: Array, up_ND: Mask) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from hourglass.schema import Array
 
 SURE = 1e-6  # reconstructed probabilities are kept this far above 0
+STARTS = (1.0, 0.3, 0.1, 0.0)  # slopes; the prior takes the rest. Far from the best one can be flat
 RIDGE = 0.01  # of the slope towards 1 and the prior's weight towards 0: separable data stay finite
 NAME = "softmax"
 
@@ -65,15 +66,20 @@ def _log_softmax(score_NK: Array) -> Array:
 
 
 def _newton(parts: tuple[Array, Array], at_N: np.ndarray) -> tuple[float, float]:
-    """Newton steps on the ridged negative log likelihood, halved while they do not descend."""
+    """Newton steps on the ridged negative log likelihood, halved while they do not descend.
+
+    The likelihood is concave, but of a model that is surer than right it is all but flat at slope 1
+    and Newton steps lead astray: the best of a few starts is taken.
+    """
     both_2NK = np.stack(parts)
-    theta = np.array([1.0, 0.0])
-    best = _loss(theta, both_2NK, at_N)
+    starts = [np.array([slope, 1.0 - slope]) for slope in STARTS]
+    losses = [_loss(start, both_2NK, at_N) for start in starts]
+    theta, best = starts[int(np.argmin(losses))], min(losses)
     for _ in range(30):
         gradient, curvature = _derivatives(theta, both_2NK, at_N)
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
-        while (moved := _loss(theta - size * step, both_2NK, at_N)) > best and size > 1e-3:
+        while (moved := _loss(theta - size * step, both_2NK, at_N)) > best and size > 1e-6:
             size /= 2
         if moved > best - 1e-10 * (1 + len(at_N)):
             break

@@ -6,6 +6,7 @@ The source is read once. Memory holds a block of rows.
 """
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -53,14 +54,29 @@ def process(options: Preprocess, paths: Paths) -> None:
     path = paths.root / options.path
     source = create(options, path / options.files if options.files else path)
     layout = source.layout()
-    taken = intake.take(source, layout, options, paths)
-    schema, found = _describe(source, layout, taken, options, paths)
-    write_json(paths.schema, schema.to_json())
-    kept_F = np.array([name in schema.names for name in layout.names])
-    write_json(paths.figures, taken.train.take(kept_F).to_json())
-    write_json(paths.profile, found)
-    write_text(paths.profile_page, advice.html(schema, found))
+    beside = _Beside(paths.interim / ".new")
+    try:
+        taken = intake.take(source, layout, options, beside)
+        schema, found = _describe(source, layout, taken, options, beside)
+        write_json(beside.schema, schema.to_json())
+        kept_F = np.array([name in schema.names for name in layout.names])
+        write_json(beside.figures, taken.train.take(kept_F).to_json())
+        write_json(beside.profile, found)
+        write_text(beside.profile_page, advice.html(schema, found))
+        for new in beside.root.iterdir():
+            old = paths.interim / new.name
+            if old.is_dir():
+                shutil.rmtree(old)
+            new.replace(old)
+    finally:
+        shutil.rmtree(beside.root, ignore_errors=True)
     _log(schema, found)
+
+
+class _Beside(Paths):
+    """Where the files of this stage wait until all checks are passed: `root` for data/interim."""
+
+    interim = property(lambda self: self.root)
 
 
 def _describe(
