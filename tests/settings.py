@@ -7,6 +7,7 @@ import numpy as np
 
 from hourglass import config
 from hourglass.config import Params, Preprocess
+from hourglass.moments import moments
 from hourglass.paths import Paths, write_json
 from hourglass.schema import Schema
 
@@ -35,6 +36,7 @@ def write_rows(
     """Writes what preprocess would; `beside` as in weights={"train": ..., "val": ...}."""
     paths = Paths(root)
     write_json(paths.schema, schema.to_json())
+    write_json(paths.figures, moments(values["train"]).to_json())
     numbers, start = {}, 0
     for split, rows_NF in values.items():
         paths.values(split).parent.mkdir(parents=True, exist_ok=True)

@@ -110,7 +110,7 @@ def test_open_columns_make_the_unit_domain_dubious_and_are_named():
     rows_NF[:, 0] = rng().integers(0, 2, ROWS)
     assert advise(rows_NF)["domains"]["unit"] == {
         "status": "dubious",
-        "reason": "4 of 5 columns have no walls (c1, c2, c3, ...): values beyond the training "
+        "reason": "4 of 4 columns have no walls (c1, c2, c3, ...): values beyond the training "
         "rows' range can't be represented",
         "scaler": "unit",
     }
@@ -120,7 +120,9 @@ def test_the_figures_of_a_column():
     figures = advise(np.array([[0.0, 0, 1, 2, 3, 4, 5, 6, 7, 12]]).T.repeat(10, axis=0))["columns"][
         "c0"
     ]
+    del figures["histogram"], figures["looks"], figures["kind"]
     assert figures == pytest.approx({
+        "missing": 0, "nu": None, "skewness": 38.4 / 12.4**1.5,
         "min": 0, "max": 12, "mean": 4, "sd": np.sqrt(12.4), "median": 3.5, "iqr": 5,
         "mass_low": 0.2, "mass_high": 0.1, "outliers": 0, "tail": 12 / 5,
         "variance_over_mean": 3.1, "resolution": 1,

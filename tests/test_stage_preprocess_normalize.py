@@ -308,7 +308,7 @@ def test_nothing_to_learn_where_no_column_varies(paths, raw):
 def test_an_unknown_source_is_answered_with_the_nearest(paths):
     assert fails(paths, ConfigError, source="tabulr") == (
         "params.yaml: preprocess.source: unknown source 'tabulr', did you mean 'tabular'? "
-        "(known: builtin, tabular)"
+        "(known: builtin, images, sequences, tabular)"
     )
 
 
@@ -323,7 +323,13 @@ def test_an_error_leaves_what_an_earlier_run_wrote(paths, raw, spoil):
     raw(bad_NF)
     fails(paths, (DataError, ConfigError), kinds={"a": "binary"} if spoil == "kind" else {})
     assert contents(paths.interim) == before
-    assert {p.name for p in paths.interim.iterdir()} == {*SPLITS, "schema.json", "profile.json"}
+    assert {p.name for p in paths.interim.iterdir()} == {
+        *SPLITS,
+        "schema.json",
+        "figures.json",
+        "profile.json",
+        "profile.html",
+    }
 
 
 # --- gaps -----------------------------------------------------------------------------------------

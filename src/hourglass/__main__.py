@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 CHECK, SUMMARY, PROFILE = "check", "summary", "profile"
 COMMANDS = {
-    PROFILE: "FILE: say what its columns look like and which losses suit them",
     CHECK: "read params.yaml and look for the data, before anything runs",
+    PROFILE: "FILE: say what its columns look like and which losses suit them",
     "preprocess": "read the data, learn the columns, split the rows, advise on losses",
     "normalize": "fit the scalers on the training rows and apply them to all rows",
     "search": "tune every admissible loss with the same budget, judged by one ruler",
