@@ -31,3 +31,9 @@ def test_a_pca_as_wide_as_the_data_copies_them():
 def test_a_bottleneck_wider_than_columns_or_rows_is_capped():
     np.testing.assert_allclose(baselines.reconstruct("pca", TRAIN, ROWS, 99), ROWS, atol=1e-10)
     assert baselines.reconstruct("pca", TRAIN[:3], ROWS, 99).shape == ROWS.shape
+
+
+@pytest.mark.parametrize("name", baselines.BASELINES)
+def test_rows_to_reconstruct_do_not_change_the_fit(name):
+    alone = baselines.reconstruct(name, TRAIN, ROWS[:2], 2)
+    np.testing.assert_allclose(alone, baselines.reconstruct(name, TRAIN, ROWS, 2)[:2], rtol=1e-12)

@@ -370,7 +370,7 @@ def test_a_source_that_gives_no_levels_cannot_have_a_column_of_them():
 
 def test_codes_of_levels_are_no_part_of_a_scale_that_others_share():
     """Codes beyond the shared walls would withdraw it, codes within would be drawn in."""
-    grey_NF = pixels(dark=0)
+    grey_NF = pixels()
     codes_N = rng(4).integers(0, 40, 600)
     rows_NF = np.column_stack([codes_N, grey_NF])
     levels = {"c": tuple(f"L{k}" for k in range(40))}

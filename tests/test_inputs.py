@@ -28,7 +28,8 @@ def schema_of(columns: list[Column], gaps: bool, shape=None) -> Schema:
 
 def inputs(columns: list[Column], gaps: bool, shape=None) -> Inputs:
     made = Inputs(schema_of(columns, gaps, shape))
-    made.fill_F.copy_(torch.arange(len(columns)) + 0.25)
+    fill = [1.0 if c.kind is Kind.CATEGORICAL else f + 0.25 for f, c in enumerate(columns)]
+    made.fill_F.copy_(torch.tensor(fill))
     return made
 
 

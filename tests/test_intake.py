@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.settings import preprocess
+from tests.settings import ROOT, preprocess
 
-from hourglass import intake, moments, splitting
+from hourglass import config, intake, moments, splitting
 from hourglass.errors import ConfigError, DataError
 from hourglass.intake import BESIDE, Taken, rewrite, take
 from hourglass.paths import SPLITS, Paths
 from hourglass.sources import Chunk, Layout, Source
 from hourglass.splitting import by_group, by_time
+from hourglass.stages import preprocess as stage
 
 ROWS = 300
 BLOCK = 64  # rows of a block in these tests
@@ -501,3 +502,28 @@ def test_rewriting_in_slices_is_rewriting_the_whole(tmp_path, monkeypatch):
     for split in SPLITS:
         one, other = (np.load(Paths(tmp_path / f).values(split)) for f in ("whole", "parts"))
         np.testing.assert_array_equal(one, other)
+
+
+# --- arrays
+
+
+@pytest.mark.parametrize(("seen", "said"), [(0, "0 training"), (45, "7 validation")])
+def test_an_array_with_a_place_that_is_hardly_ever_seen_is_refused(
+    tmp_path, monkeypatch, seen, said
+):
+    """A regression: it ended in a traceback when the first model was fitted."""
+    rows = Chunk(rng().normal(size=(ROWS, 4)))
+    rows.values_NF[seen:, 3] = np.nan
+    layout = layout_of(4, shape=(2, 2, 1))
+
+    class Catalogue:
+        check = staticmethod(lambda name, _: name)
+        load = staticmethod(lambda _: lambda options, __: Memory(rows, layout, options))
+
+    monkeypatch.setattr(stage, "SOURCES", Catalogue)
+    with pytest.raises(DataError) as error:
+        stage.run(config.load(ROOT / "params.yaml"), Paths(tmp_path))
+    assert str(error.value).startswith(
+        "a source: 1 of the 4 values of a row are hardly ever observed: 'd' in "
+        f"{said} rows, at least "
+    )

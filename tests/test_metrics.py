@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hourglass.errors import DataError, TrainingError
-from hourglass.metrics import measure, scales
+from hourglass.metrics import bits_per_feature, measure, scales
 from hourglass.schema import Column, Kind
 
 
@@ -100,3 +100,48 @@ def test_scales_are_spreads_but_never_below_the_resolution():
         Column("x", Kind.CONTINUOUS, None, None, None, 0),
     )
     assert scales(np.array([0.03, 0.03]), columns).tolist() == [1.0, 0.03]
+
+
+def test_of_a_column_of_levels_each_level_has_a_scale():
+    columns = (
+        Column("a", Kind.CONTINUOUS, 0.5, None, None, 0),
+        Column("b", Kind.CATEGORICAL, None, None, None, 0, ("x", "y", "z")),
+        Column("c", Kind.COUNT, 1.0, 0.0, None, 0),
+    )
+    spread = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert scales(spread, columns).tolist() == [0.5, 0.2, 0.3, 0.4, 1.0]
+
+
+# --- bits per feature
+
+
+def lengths(gaps: float = 0.0):
+    """Bits of each value, which values were observed, bits of each bottleneck."""
+    rng = np.random.default_rng(3)
+    seen = rng.random((50, 4)) >= gaps
+    return np.where(seen, rng.normal(3, 1, (50, 4)), 0.0), seen, rng.random(50)
+
+
+def test_bits_per_feature_are_the_mean_over_all_values():
+    bits, seen, _ = lengths()
+    assert bits_per_feature(bits, seen, np.zeros(50)) == pytest.approx(bits.mean(), rel=1e-12)
+
+
+def test_gaps_are_no_values_and_cost_nothing():
+    bits, seen, _ = lengths(gaps=0.4)
+    expected = bits[seen].mean()
+    assert bits_per_feature(bits, seen, np.zeros(50)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_a_row_costs_beside_its_values_is_shared_among_them():
+    bits, seen, extra = lengths(gaps=0.4)
+    expected = (bits.sum() + extra.sum()) / seen.sum()
+    assert bits_per_feature(bits, seen, extra) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_row_that_counts_twice_is_two_rows():
+    bits, seen, extra = lengths(gaps=0.4)
+    count = np.random.default_rng(0).integers(0, 4, 50)
+    expected = bits_per_feature(*(np.repeat(a, count, axis=0) for a in (bits, seen, extra)))
+    assert bits_per_feature(bits, seen, extra, count) == pytest.approx(expected, rel=1e-12)
+    assert bits_per_feature(bits, seen, extra, 0.01 * count) == pytest.approx(expected, rel=1e-12)

@@ -83,10 +83,17 @@ def test_a_missing_input_names_the_stage_that_writes_it(tmp_path):
 
 def test_files_of_different_stages_splits_scalers_and_seeds_are_different(tmp_path):
     p = Paths(tmp_path)
-    splits = [p.values(s) for s in paths.SPLITS] + [p.rows(s) for s in paths.SPLITS]
+    things = ("rows", "labels", "groups", "times", "weights")
+    splits = [p.values(s) for s in paths.SPLITS]
+    splits += [p.beside(s, what) for s in paths.SPLITS for what in things]
     scaled = [p.scaled(c, s) for c in ("unit", "standard") for s in paths.SPLITS]
     models = [p.model(name, seed) for name in ("mse", "bce") for seed in (0, 1)]
     reports = [f("x.json") for f in (p.search, p.train, p.evaluate, p.register)]
     every = [p.params, p.schema, p.profile, p.scaler("unit"), *splits, *scaled, *models, *reports]
     assert len(set(every)) == len(every)
     assert all(path.is_relative_to(tmp_path) for path in every)
+
+
+def test_what_lies_beside_the_values_of_a_split_is_in_its_folder(tmp_path):
+    p = Paths(tmp_path)
+    assert p.beside("val", "groups") == p.values("val").with_name("groups.npy")

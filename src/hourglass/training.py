@@ -183,7 +183,8 @@ class Fit(pl.LightningModule):
             latent_dim = self.autoencoder.architecture.latent_dim
             noise_BL = torch.randn(len(code_BC), latent_dim, device=code_BC.device)
             z_BL, nats_B = drawn(code_BC, noise_BL)
-            extra_B = nats_B / rows_BF.shape[1]
+            # The loss is a mean over what was observed: so is this share of the divergence.
+            extra_B = nats_B / (~rows_BF.isnan()).sum(dim=1).clamp(min=1)
         if self.regular.sparsity:
             extra_B = extra_B + self.regular.sparsity * z_BL.abs().mean(dim=1)
         own_B: Tensor = self.loss(self.autoencoder.decode(z_BL), rows_BF)

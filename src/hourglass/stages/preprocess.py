@@ -131,10 +131,11 @@ def _useless(
     source: Source, layout: Layout, taken: Taken, levels: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Columns to leave out, each with its reason, and the value of those that never vary."""
-    if layout.shape is not None:
-        return {}, {}  # an image keeps its pixels
     seen, useless, constants, shown = taken.train, {}, {}, []
     few = {"training": seen.count_F, "validation": taken.observed_val_F}
+    if layout.shape is not None:
+        _refuse_blind_places(source, layout, few)
+        return {}, {}  # an image keeps its pixels
     for f, name in enumerate(layout.names):
         scarce = next((s for s, least in LEAST_OBSERVED.items() if few[s][f] < least), None)
         if scarce is not None:
@@ -153,6 +154,21 @@ def _useless(
     if useless:
         log.warning("columns that say nothing of training rows are left out: %s", listed(shown))
     return useless, constants
+
+
+def _refuse_blind_places(
+    source: Source, layout: Layout, observed: Mapping[str, NDArray[np.int64]]
+) -> None:
+    """An array can't lose a single place, and one that is hardly ever seen can't be learned."""
+    for split, least in LEAST_OBSERVED.items():
+        blind = np.flatnonzero(observed[split] < least)
+        if len(blind):
+            raise DataError(
+                f"{source.title}: {len(blind)} of the {len(layout.names)} values of a row are "
+                f"hardly ever observed: {layout.names[blind[0]]!r} in "
+                f"{observed[split][blind[0]]} {split} rows, at least {least} are needed; cut these "
+                "places off, or fill them in"
+            )
 
 
 def _refuse_tiny_ranges(source: Source, names: list[str], range_F: Array) -> None:
