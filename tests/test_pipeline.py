@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import Project, make_project
+from tests.conftest import ROOT, Project, make_project
 
+import house
 from hourglass.stages import STAGES
 
 pytestmark = pytest.mark.slow
@@ -223,3 +226,116 @@ def test_a_stage_without_its_inputs_says_which_stage_to_run(project):
     assert "run `dvc repro preprocess` first" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not (project.folder / "reports").exists()
+
+
+# --- a table with gaps and columns of several kinds -----------------------------------------------
+
+# Runs a stage and writes down the files that it opened to read.
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+opened, root = set(), os.getcwd()
+def watch(event, args):
+    if event == "open" and isinstance(args[0], str) and "r" in (args[1] or "") :
+        opened.add(os.path.relpath(args[0], root))
+sys.addaudithook(watch)
+from hourglass.__main__ import main
+status = main([sys.argv[1]])
+Path(sys.argv[2]).write_text(json.dumps(sorted(opened)))
+sys.exit(status)
+"""
+WITHOUT_ADVICE = pytest.mark.xfail(
+    strict=True, reason="the advice of preprocess does not take missing values yet"
+)
+KINDS = {"speed": "continuous", "load": "continuous", "faults": "count", "on": "binary"}
+CANDIDATES = ["mse+poisson", "mse+negative_binomial", "huber+poisson", "huber+negative_binomial"]
+
+
+def mixed_table() -> pd.DataFrame:
+    """Columns of three kinds that hang together; a tenth of the values is missing."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=400)
+    table = pd.DataFrame(
+        {
+            "speed": (20 + 5 * z + rng.normal(size=400)).round(2),
+            "load": (1e-3 * (z + 0.3 * rng.normal(size=400))),
+            "faults": rng.poisson(np.exp(1 + 0.4 * z)).astype(float),
+            "on": (z + 0.3 * rng.normal(size=400) > 0).astype(float),
+        }
+    )
+    return table.mask(rng.random(table.shape) < 0.1)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, list[str]]]:
+    """A project after all stages on the mixed table, and what each stage opened to read."""
+    project = make_project(tmp_path_factory.mktemp("mixed") / "a project")
+    mixed_table().to_csv(project.folder / "data/raw/table.csv", index=False)
+    losses = {"continuous": ["mse", "huber"], "count": ["poisson", "negative_binomial"]}
+    project.change(
+        preprocess={"source": "tabular", "path": "data/raw/table.csv", "kinds": KINDS},
+        model={"latent_dim": 2},
+        search={"losses": losses, "executor": "serial", "hidden": [[8]], "epochs": 20},
+        train={"executor": "serial", "epochs": 40},
+    )
+    opened = {}
+    for stage in STAGES:
+        file = project.folder / f"{stage}.json"
+        project.run(sys.executable, "-c", WATCHED, stage, str(file))
+        opened[stage] = json.loads(file.read_text())
+    return project, opened
+
+
+@WITHOUT_ADVICE
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_watches_every_file_that_a_stage_opens(mixed, stage):
+    _, opened = mixed
+    own = house.stages(ROOT / "dvc.yaml")[stage]
+    known = ["data/raw/table.csv" if "$" in d else d for d in house.names(own["deps"])]
+    known += [*house.outs(own), "data/interim/.new"]
+    files = [f for f in opened[stage] if f.startswith(("data/", "models/", "reports/"))]
+    assert files
+    unwatched = [f for f in files if not any(Path(f).is_relative_to(k) for k in known)]
+    assert unwatched == []
+
+
+@WITHOUT_ADVICE
+def test_losses_of_two_kinds_compete_together(mixed):
+    project, _ = mixed
+    rows = table(project, "reports/evaluate/leaderboard.csv")
+    assert sorted(r["loss"] for r in rows) == sorted(CANDIDATES)
+    tried = table(project, "reports/search/trials.csv")
+    for name in CANDIDATES:
+        own = [t for t in tried if t["loss"] == name]
+        assert {t["scaler"] for t in own} == {"unit", "standard", "robust"}
+        assert {t["state"] for t in own} == {"complete"}
+    assert b"How much the scaler matters" in project.read("reports/evaluate/report.html")
+
+
+@WITHOUT_ADVICE
+def test_gaps_are_filled_in_better_than_by_the_mean(mixed):
+    found = metrics(mixed[0])
+    assert found["imputation_nrmse"] < found["imputation_nrmse_mean"]
+    assert found["bits_per_feature"] < found["bits_per_feature_pca"] + 0.5
+
+
+@WITHOUT_ADVICE
+def test_bits_of_a_table_with_gaps_are_a_mean_over_what_was_observed(mixed):
+    project, _ = mixed
+    rows = table(project, "reports/evaluate/test_rows.csv")
+    observed = mixed_table().iloc[[int(r["row"]) for r in rows]].notna().sum().sum()
+    bits = sum(float(r["code_length_bits"]) for r in rows) / observed
+    assert metrics(project)["bits_per_feature"] == pytest.approx(bits)
+
+
+@WITHOUT_ADVICE
+def test_the_champion_answers_for_rows_with_gaps(mixed, monkeypatch):
+    project, _ = mixed
+    model = load_champion(project, monkeypatch)
+    told = table(project, "reports/evaluate/test_rows.csv")
+    rows = pd.read_csv("data/raw/table.csv").iloc[[int(r["row"]) for r in told]]
+    assert rows.isna().any(axis=None)
+    answer = model.predict(rows)
+    assert not answer.isna().any(axis=None)
+    expected = [float(r["code_length_bits"]) for r in told]
+    np.testing.assert_allclose(answer["code_length_bits"], expected, rtol=1e-5)

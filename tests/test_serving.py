@@ -117,6 +117,18 @@ def test_the_code_length_is_the_sum_over_the_columns(bundle):
     np.testing.assert_array_equal(answer["code_length_bits"], bits)
 
 
+def test_a_variational_bottleneck_costs_the_row_its_divergence(bundle):
+    architecture = replace(bundle.recipe.architecture, variational=True)
+    recipe = replace(bundle.recipe, architecture=architecture)
+    torch.manual_seed(0)
+    parts = [m.eval() for m in modules(recipe, bundle.schema, bundle.scaler)]
+    own = Bundle(recipe, bundle.schema, bundle.scaler, *parts).calibrated(rows())
+    answer_NW, extra_N = own.written(rows(5))
+    assert extra_N.min() > 0
+    bits_N = own.code_length(rows(5), answer_NW).sum(axis=1) + extra_N
+    np.testing.assert_allclose(serving.answer(own, rows(5))["code_length_bits"], bits_N)
+
+
 def test_a_feature_named_like_the_code_length_keeps_its_name():
     assert serving.code_length_name(("code_length_bits",)) == "code_length_bits_"
 
