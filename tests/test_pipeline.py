@@ -244,9 +244,6 @@ status = main([sys.argv[1]])
 Path(sys.argv[2]).write_text(json.dumps(sorted(opened)))
 sys.exit(status)
 """
-WITHOUT_ADVICE = pytest.mark.xfail(
-    strict=True, reason="the advice of preprocess does not take missing values yet"
-)
 KINDS = {"speed": "continuous", "load": "continuous", "faults": "count", "on": "binary"}
 CANDIDATES = ["mse+poisson", "mse+negative_binomial", "huber+poisson", "huber+negative_binomial"]
 
@@ -286,7 +283,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, 
     return project, opened
 
 
-@WITHOUT_ADVICE
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_watches_every_file_that_a_stage_opens(mixed, stage):
     _, opened = mixed
@@ -299,7 +295,6 @@ def test_dvc_watches_every_file_that_a_stage_opens(mixed, stage):
     assert unwatched == []
 
 
-@WITHOUT_ADVICE
 def test_losses_of_two_kinds_compete_together(mixed):
     project, _ = mixed
     rows = table(project, "reports/evaluate/leaderboard.csv")
@@ -312,14 +307,12 @@ def test_losses_of_two_kinds_compete_together(mixed):
     assert b"How much the scaler matters" in project.read("reports/evaluate/report.html")
 
 
-@WITHOUT_ADVICE
 def test_gaps_are_filled_in_better_than_by_the_mean(mixed):
     found = metrics(mixed[0])
     assert found["imputation_nrmse"] < found["imputation_nrmse_mean"]
     assert found["bits_per_feature"] < found["bits_per_feature_pca"] + 0.5
 
 
-@WITHOUT_ADVICE
 def test_bits_of_a_table_with_gaps_are_a_mean_over_what_was_observed(mixed):
     project, _ = mixed
     rows = table(project, "reports/evaluate/test_rows.csv")
@@ -328,7 +321,6 @@ def test_bits_of_a_table_with_gaps_are_a_mean_over_what_was_observed(mixed):
     assert metrics(project)["bits_per_feature"] == pytest.approx(bits)
 
 
-@WITHOUT_ADVICE
 def test_the_champion_answers_for_rows_with_gaps(mixed, monkeypatch):
     project, _ = mixed
     model = load_champion(project, monkeypatch)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from hourglass import config, moments, scaling
+from hourglass import config, scaling
 from hourglass.errors import ConfigError, DataError, MissingInputError
 from hourglass.paths import SPLITS, Paths
 from hourglass.schema import Column, Kind, Schema
@@ -335,27 +335,13 @@ def test_an_error_leaves_what_an_earlier_run_wrote(paths, raw, spoil):
 # --- gaps -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def advised(monkeypatch):
-    """Advice as if gaps were filled in with medians: what it says of gaps is tested elsewhere."""
-    monkeypatch.setattr(preprocess, "profile", _without_gaps)
-
-
-def _without_gaps(columns, train_SF, seen):
-    filled_SF = np.where(np.isnan(train_SF), moments.quartiles(train_SF)[1], train_SF)
-    return PROFILE(columns, filled_SF, seen)
-
-
-PROFILE = preprocess.profile
-
-
 def holed(shares=(0.3, 0.0, 0.1)):
     table_NF = rows()
     table_NF[np.random.default_rng(1).random(table_NF.shape) < shares] = np.nan
     return table_NF
 
 
-def test_missing_values_are_kept_where_they_were(paths, raw, advised, caplog):
+def test_missing_values_are_kept_where_they_were(paths, raw, caplog):
     table_NF = holed()
     raw(table_NF)
     with caplog.at_level(logging.INFO):
@@ -389,7 +375,7 @@ def test_gaps_of_columns_that_are_left_out_are_not_expected_later(paths, raw):
     ("split", "observed", "least"), [("training", 19, 20), ("validation", 9, 10)]
 )
 def test_a_column_with_few_values_is_left_out_with_a_warning(
-    paths, raw, advised, caplog, split, observed, least
+    paths, raw, caplog, split, observed, least
 ):
     table_NF = rows()
     raw(table_NF)
@@ -410,7 +396,7 @@ def test_a_column_with_few_values_is_left_out_with_a_warning(
     assert schema(paths).names == ("a", "b", "c")
 
 
-def test_the_kind_of_a_column_is_told_from_what_was_observed(paths, raw, advised):
+def test_the_kind_of_a_column_is_told_from_what_was_observed(paths, raw):
     rng = np.random.default_rng(0)
     table_NF = np.column_stack(
         [rng.integers(0, 2, 300), rng.poisson(2, 300), rng.normal(size=300).round(2)]
@@ -423,7 +409,7 @@ def test_the_kind_of_a_column_is_told_from_what_was_observed(paths, raw, advised
     assert found[2].resolution == pytest.approx(0.01)
 
 
-def test_scalers_are_fitted_on_what_was_observed_and_gaps_stay(paths, raw, advised):
+def test_scalers_are_fitted_on_what_was_observed_and_gaps_stay(paths, raw):
     raw(holed())
     preprocess.run(params(), paths)
     normalize.run(params(), paths)
@@ -605,7 +591,7 @@ def sizes(*, rare: bool) -> np.ndarray:
     return codes_N
 
 
-def test_levels_of_training_rows_are_sorted_and_the_rest_share_a_code(paths, make, advised):
+def test_levels_of_training_rows_are_sorted_and_the_rest_share_a_code(paths, make):
     codes_N = sizes(rare=True)
     found = make(coded(codes_N), LEVELS, {"size": ("10", "9", "big", "huge")})
     column = found.columns[0]
@@ -619,7 +605,7 @@ def test_levels_of_training_rows_are_sorted_and_the_rest_share_a_code(paths, mak
     assert (np.load(paths.values("test"))[:, 0] == 3).sum() == 1
 
 
-def test_the_order_in_which_levels_appear_changes_no_value(paths, make, advised):
+def test_the_order_in_which_levels_appear_changes_no_value(paths, make):
     first = make(coded(sizes(rare=False)), LEVELS, {"size": ("10", "9", "big")})
     before = contents(paths.interim)
     turned = np.array([2.0, 0.0, 1.0, np.nan])  # "big" comes third no more
@@ -638,7 +624,7 @@ def test_a_single_level_says_nothing(make, caplog):
     assert "'size' (always big)" in caplog.text
 
 
-def test_levels_are_not_scaled(paths, make, advised):
+def test_levels_are_not_scaled(paths, make):
     make(coded(sizes(rare=True)), LEVELS, {"size": ("10", "9", "big", "huge")})
     normalize.run(params(), paths)
     for name in scaling.names:
@@ -679,9 +665,7 @@ def test_any_table_comes_back_from_its_scaled_rows(tmp_path_factory, columns, co
     cells = [",".join("" if np.isnan(v) else repr(float(v)) for v in row) for row in table_NF]
     text = "\n".join([",".join(names), *(line or '""' for line in cells)])
     (paths.root / "raw.csv").write_text(text + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preprocess, "profile", _without_gaps)
-        preprocess.run(params(), paths)
+    preprocess.run(params(), paths)
     normalize.run(params(), paths)
     found = schema(paths)
     at = [names.index(name) for name in found.names]

@@ -120,12 +120,23 @@ def drawn(code_BC: Tensor, noise_BL: Tensor) -> tuple[Tensor, Tensor]:
 def own_noise(code_BC: Tensor) -> Tensor:
     """Noise for a draw that depends on each row's code alone, as good as standard normal, (B, L).
 
-    It comes from digits of the code that say nothing of the row.
+    It comes from a hash of all bits of the code: equal rows get equal noise, others do not.
     """
-    mean_BL = code_BC.chunk(2, dim=1)[0].double()
-    digits_BL = (mean_BL * 7919.0).frac().abs().clamp(1e-6, 1 - 1e-6)
-    noise_BL: Tensor = torch.special.ndtri(digits_BL)
+    bits_BC = code_BC.float().contiguous().view(torch.int32).long()
+    places_C = torch.arange(bits_BC.shape[1], device=bits_BC.device)
+    row_B = _hashed(bits_BC + 0x9E3779B9 * places_C).sum(dim=1)
+    places_L = places_C[: bits_BC.shape[1] // 2]
+    hash_BL = _hashed(row_B[:, None] + 0x85EBCA6B * (places_L + 1))
+    noise_BL: Tensor = torch.special.ndtri((hash_BL.double() + 0.5) / 2**32)
     return noise_BL.to(code_BC.dtype)
+
+
+def _hashed(value: Tensor) -> Tensor:
+    """32 bits of a whole number, mixed (the finaliser of MurmurHash3, Appleby 2011)."""
+    value = value & 0xFFFFFFFF
+    for factor in (0x85EBCA6B, 0xC2B2AE35):
+        value = ((value ^ (value >> 16)) * factor) & 0xFFFFFFFF
+    return value ^ (value >> 16)
 
 
 MODELS: Catalog[type[Autoencoder]] = Catalog("hourglass.models", "model", "MODEL")

@@ -51,6 +51,14 @@ def run(params: Params, paths: Paths) -> None:
     wanted = candidates.Wanted(settings.losses, params.normalize.scalers, every)
     chosen = candidates.choose(wanted, schema, profile, paths)
     log.info("candidates: %s", ", ".join(f"{c.name} ({', '.join(c.scalers)})" for c in chosen))
+    most = max(len(c.scalers) for c in chosen)
+    if most > settings.trials_per_loss:
+        log.warning(
+            "params.yaml: search.trials_per_loss %d is below the %d scalers that some losses "
+            "compare: not each is tried; raise it, or set search.scalers: advised",
+            settings.trials_per_loss,
+            most,
+        )
     for kind, loss in chosen[0].heads:
         log.info(
             "%s columns: %s", kind, loss if f"+{loss}" not in chosen[0].name else "searched too"
