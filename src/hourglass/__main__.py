@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="for profile: a folder for its page and its JSON"
     )
+    parser.add_argument(
+        "--drop", nargs="+", default=[], metavar="NAME", help="for profile: columns to leave out"
+    )
     parser.add_argument("--version", action="version", version=f"hourglass {__version__}")
     return parser
 
@@ -122,8 +125,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if command == PROFILE:
         _profile(arguments, paths)
         return
-    for name in ("file", "out"):
-        if getattr(arguments, name) is not None:
+    for name in ("file", "out", "drop"):
+        if getattr(arguments, name):
             raise ConfigError(f"{command} takes no {name.upper()}: its settings are in params.yaml")
     if command == SUMMARY:
         from hourglass import summary
@@ -151,7 +154,8 @@ def _profile(arguments: argparse.Namespace, paths: "Paths") -> None:
 
     _log_to(sys.stderr)
     logging.getLogger("hourglass").setLevel(logging.WARNING)
-    text = profiling.run(named(arguments.file, "its name"), arguments.out, paths)
+    file = named(arguments.file, "its name")
+    text = profiling.run(file, arguments.out, paths, arguments.drop)
     with _reader_may_leave():
         sys.stdout.write(text)
 

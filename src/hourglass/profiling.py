@@ -1,7 +1,9 @@
 """Looks at a file before there is a project: `hourglass profile FILE`."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hourglass import advice, config
 from hourglass.config import Preprocess
@@ -12,7 +14,7 @@ from hourglass.stages import preprocess
 
 IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 # Where there is no params.yaml: as the project's own, for data of the user.
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "dataset": "",
     "files": "",
     "columns": [],
@@ -35,7 +37,7 @@ PLAIN = {
 }
 
 
-def run(file: Path, out: Path | None, paths: Paths) -> str:
+def run(file: Path, out: Path | None, paths: Paths, drop: Sequence[str] = ()) -> str:
     """Describes a file or folder as preprocess would, without touching the project's files.
 
     Args:
@@ -43,6 +45,7 @@ def run(file: Path, out: Path | None, paths: Paths) -> str:
         out: Folder for profile.html and profile.json; None: only the text is given.
         paths: Of the project; its params.yaml says which columns to drop, and so on, if there is
             one.
+        drop: Columns to leave out besides, by name or pattern.
 
     Returns:
         The advice as text.
@@ -54,6 +57,7 @@ def run(file: Path, out: Path | None, paths: Paths) -> str:
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: there is a file of this name; name a folder")
     own = config.load(paths.params).preprocess.model_dump() if paths.params.exists() else PLAIN
+    own = {**own, "drop": [*own["drop"], *drop]}
     chosen = {**own, "path": str(file.absolute()), "files": "", "source": source_of(file)}
     with tempfile.TemporaryDirectory() as folder:
         inside = Paths(Path(folder))
