@@ -308,7 +308,7 @@ def test_nothing_to_learn_where_no_column_varies(paths, raw):
 def test_an_unknown_source_is_answered_with_the_nearest(paths):
     assert fails(paths, ConfigError, source="tabulr") == (
         "params.yaml: preprocess.source: unknown source 'tabulr', did you mean 'tabular'? "
-        "(known: builtin, images, sequences, tabular)"
+        "(known: builtin, images, sequences, synthetic, tabular)"
     )
 
 

@@ -118,7 +118,8 @@ td.blocked { color: var(--soft); }
 <h1>{{ schema.source }}</h1>
 <p class="verdict">Likely good: {{ profile.likely_good|join(", ") }};
 scaler {{ profile.scaler }}.</p>
-<p>{{ profile.why|capitalize }}. This is advice from the training rows; the search decides.</p>
+<p>{{ profile.why[0]|upper }}{{ profile.why[1:] }}.
+This is advice from the training rows; the search decides.</p>
 {% for kind, loss in profile.heads.items() %}
 <p>{{ kind|capitalize }} columns: {{ loss }}; {{ profile.heads_why[kind] }}.</p>
 {% endfor %}

@@ -1,0 +1,177 @@
+"""The advice for people: text, page, and the command that gives both of a file."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hourglass import advice, profiling
+from hourglass.errors import ConfigError, DataError
+from hourglass.moments import moments
+from hourglass.paths import Paths
+from hourglass.profile import profile
+from hourglass.schema import Column, Kind, Schema
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def mixed(rows=600):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=rows)
+    columns = (
+        Column(HOSTILE, Kind.CONTINUOUS, None, None, None, 0),
+        Column("b", Kind.CONTINUOUS, None, None, None, 60),
+        Column("on", Kind.BINARY, 1.0, 0.0, 1.0, 0),
+        Column("faults", Kind.COUNT, 1.0, 0.0, None, 0),
+        Column("site", Kind.CATEGORICAL, None, None, None, 0, ("n", HOSTILE)),
+    )
+    b = z + 0.1 * rng.normal(size=rows)
+    b[:60] = np.nan
+    faults = rng.negative_binomial(0.7, 0.7 / (0.7 + np.exp(1 + z)))
+    values = np.column_stack([z, b, z > 0, faults, rng.integers(0, 2, rows)]).astype(float)
+    schema = Schema("made up", columns, {}, {}, None, {"train": rows, "val": 1, "test": 1}, "")
+    return schema, profile(columns, values, moments(values))
+
+
+def test_the_text_names_every_column_loss_and_head_within_its_width():
+    schema, found = mixed()
+    text = advice.text(schema, found)
+    assert max(map(len, text.splitlines())) <= advice.WIDTH
+    for name in ("b ", "on ", "faults ", "site "):
+        assert f"\n{name}" in text
+    for loss in found["losses"]:
+        assert loss in text
+    assert "For binary columns: bce: flags: their likelihood." in text
+    assert "10.0% missing" in text
+
+
+def test_scattered_counts_get_a_negative_binomial_head_and_others_poisson():
+    _, found = mixed()
+    assert found["heads"]["count"] == "negative_binomial"
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=2000)
+    values = np.column_stack([z, z + rng.normal(size=2000), rng.poisson(np.exp(1 + 0.5 * z))])
+    columns = [Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab"]
+    columns.append(Column("k", Kind.COUNT, 1.0, 0.0, None, 0))
+    found = profile(columns, values, moments(values))
+    assert found["heads"] == {"count": "poisson"}
+    assert "no more than Poisson noise explains" in found["heads_why"]["count"]
+
+
+def test_names_from_the_data_are_no_markup_on_the_page():
+    page = advice.html(*mixed())
+    assert HOSTILE not in page
+    assert page.count("&lt;script&gt;") >= 2
+    assert "<svg" in page
+
+
+def test_many_columns_are_cut_and_counted():
+    rng = np.random.default_rng(0)
+    columns = tuple(Column(f"c{i}", Kind.CONTINUOUS, None, None, None, 0) for i in range(60))
+    values = rng.normal(size=(100, 60))
+    schema = Schema("wide", columns, {}, {}, None, {"train": 100, "val": 0, "test": 0}, "")
+    text = advice.text(schema, profile(columns, values, moments(values)))
+    assert "... and 20 more" in text
+    assert "c39" in text
+    assert "c40" not in text
+
+
+def test_an_image_is_described_once_for_each_channel():
+    rng = np.random.default_rng(0)
+    columns = tuple(Column(f"p{i}", Kind.CONTINUOUS, 1.0, 0.0, 255.0, 0) for i in range(5 * 4 * 3))
+    values = rng.integers(0, 256, (200, 60)).astype(float)
+    schema = Schema("pictures", columns, {}, {}, (5, 4, 3), {"train": 200, "val": 0, "test": 0}, "")
+    text = advice.text(schema, profile(columns, values, moments(values)))
+    assert text.count("one of 5 x 4 x 3 pixels") == 3
+    assert "p0" not in text
+
+
+def test_every_advice_says_what_would_change_it():
+    _, found = mixed()
+    for name, own in found["losses"].items():
+        assert own["status"] in ("admissible", "dubious", "blocked"), name
+        assert own["reason"], name
+        assert own["change"], name
+        assert own["scalers"], name
+    json.dumps(found, allow_nan=False)
+
+
+def test_levels_alone_block_all_losses_on_numbers():
+    columns = [Column(n, Kind.CATEGORICAL, None, None, None, 0, ("x", "y", "z")) for n in "ab"]
+    values = np.random.default_rng(0).integers(0, 3, (300, 2)).astype(float)
+    found = profile(columns, values, moments(values))
+    assert found["likely_good"] == ["cross_entropy"]
+    admissible = [n for n, own in found["losses"].items() if own["status"] != "blocked"]
+    assert admissible == ["cross_entropy"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(300, 3)), columns=["u", "v", "w"])
+    frame["site"] = rng.choice(["north", "south"], 300)
+    frame["id"] = [f"P{i}" for i in range(300)]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    return tmp_path / "table.csv"
+
+
+def test_a_file_is_described_without_a_project_and_nothing_else_is_written(table, tmp_path):
+    before = set(tmp_path.iterdir())
+    text = profiling.run(table, None, Paths(tmp_path), ["id"])
+    assert "300 rows, 4 columns" in text
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_page_and_json_go_where_they_are_wanted(table, tmp_path):
+    profiling.run(table, tmp_path / "out", Paths(tmp_path), ["id"])
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"profile.html", "profile.json"}
+    with pytest.raises(ConfigError, match="there is a file of this name"):
+        profiling.run(table, table, Paths(tmp_path), ["id"])
+
+
+def test_an_identifier_stops_the_profile_with_the_remedy(table, tmp_path):
+    with pytest.raises(DataError, match="an identifier or free text is no feature"):
+        profiling.run(table, None, Paths(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.csv.gz", "tabular"),
+        ("a.npz", "tabular"),
+        ("t10k-images-idx3-ubyte.gz", "images"),
+        ("x.png", "images"),
+    ],
+)
+def test_the_source_follows_from_the_name(tmp_path, name, source):
+    assert profiling.source_of(tmp_path / name) == source
+
+
+def test_the_source_of_a_folder_follows_from_what_is_inside(tmp_path):
+    assert profiling.source_of(tmp_path) == "tabular"
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.JPG").touch()
+    assert profiling.source_of(tmp_path) == "images"
+
+
+def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
+    def hourglass(*arguments):
+        command = [sys.executable, "-m", "hourglass", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    done = hourglass("profile", "table.csv", "--drop", "id")
+    assert done.returncode == 0
+    assert done.stdout.startswith("tabular: ")
+    assert "Likely good: " in done.stdout
+    for arguments, message in (
+        (("profile",), "error: profile needs a FILE"),
+        (("profile", "tabel.csv"), "did you mean 'table.csv'?"),
+        (("check", "table.csv"), "error: check takes no FILE"),
+    ):
+        done = hourglass(*arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
