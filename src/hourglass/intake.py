@@ -4,10 +4,13 @@ Shapes: N rows, B rows of a block, F columns of the source.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ Array = NDArray[np.float64]
 # Magnitudes of values: errors are squared and summed, and a square beyond float64's range would
 # come out as inf.
 LARGEST = 1e100
+UNDER_WAY = 2  # blocks that are measured and written while others are read
 # What a row carries beside its values: field of `Chunk` -> file and its type.
 BESIDE = {
     "row_N": ("rows", np.int64),
@@ -109,35 +113,59 @@ class _Splits:
             s: files.enter_context(growing(paths.values(s), layout.dtype, width)) for s in SPLITS
         }
         self._beside: dict[tuple[str, str], Growing] = {}
-        self._writer = files.enter_context(ThreadPoolExecutor(1))
-        self._writing: Future[None] | None = None
+        self._rooms: deque[NDArray[Any]] = deque()  # for the values of blocks that are under way
+        self._under_way: deque[list[Future[None]]] = deque()
+        # A thread each, so that both see the blocks in their order.
+        self._workers = [files.enter_context(ThreadPoolExecutor(1)) for _ in range(2)]
 
     def add(self, block: Chunk, split_B: splitting.Split) -> None:
         """Writes each row of a block to its split, while the next block is read."""
-        parts = [(s, _chosen(block, split_B == code)) for code, s in enumerate(SPLITS)]
-        self.wait()
-        self._writing = self._writer.submit(self._write, parts)
+        ordered = self._ordered(block, np.argsort(split_B, kind="stable"))
+        ends = np.cumsum([0, *np.bincount(split_B, minlength=len(SPLITS))])
+        parts = [
+            (s, _chosen(ordered, slice(start, end)))
+            for s, (start, end) in zip(SPLITS, pairwise(ends), strict=True)
+        ]
+        tasks = zip(self._workers, (self._write, self._measure), strict=True)
+        self._under_way.append([worker.submit(do, parts) for worker, do in tasks])
+        self.wait(UNDER_WAY)
 
-    def wait(self) -> None:
-        """Waits until all that was added is written."""
-        if self._writing is not None:
-            self._writing.result()
+    def _ordered(self, block: Chunk, order_B: NDArray[np.int64]) -> Chunk:
+        """The rows in this order, in memory that is used again: fresh memory costs more."""
+        if not self._rooms:  # the first block is the largest
+            room = partial(np.empty_like, block.values_NF, order="C")
+            self._rooms.extend(room() for _ in range(UNDER_WAY + 1))
+        self._rooms.rotate()
+        values_BF, room_BF = block.values_NF, self._rooms[0][: len(order_B)]
+        values_BF.take(order_B, axis=0, out=room_BF, mode="clip")  # "raise" would copy twice
+        beside = {
+            name: values[order_B]
+            for name in (*BESIDE, "split_N")
+            if (values := getattr(block, name)) is not None
+        }
+        return Chunk(room_BF, **beside)
+
+    def wait(self, but: int = 0) -> None:
+        """Waits until all that was added is measured and written, but for the last blocks."""
+        while len(self._under_way) > but:
+            for task in self._under_way.popleft():
+                task.result()
+
+    def _measure(self, parts: list[tuple[str, Chunk]]) -> None:
+        for split, own in parts:
+            self.figures[split].add(own.values_NF)
+            self._sha[split].update(own.values_NF.data)
+            if split == SPLITS[splitting.TRAIN]:
+                self._count_levels(own.values_NF)
 
     def _write(self, parts: list[tuple[str, Chunk]]) -> None:
         for split, own in parts:
-            values_BF = np.ascontiguousarray(own.values_NF)
-            if not len(values_BF):
-                continue
-            self.figures[split].add(values_BF.astype(np.float64, copy=False))
-            self._values[split].append(values_BF)
-            self._sha[split].update(values_BF.data)
-            self.rows[split] += len(values_BF)
+            self._values[split].append(own.values_NF)
+            self.rows[split] += len(own.values_NF)
             for field, (name, dtype) in BESIDE.items():
                 values_B = getattr(own, field)
                 if values_B is not None:
                     self._file(split, name, dtype).append(values_B)
-            if split == SPLITS[splitting.TRAIN]:
-                self._count_levels(values_BF)
 
     def _file(self, split: str, name: str, dtype: Any) -> Growing:
         key = (split, name)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SLICE_VALUES = 1 << 20  # numbers read at a time: 8 MiB; the sums depend on it in their last bits
+CACHED_VALUES = 1 << 14  # numbers that stay in a core's cache: 128 KiB
+FOLD = 8  # rows that are laid side by side
 SAMPLE_VALUES = 1 << 23  # numbers of a sample: 64 MiB; smaller tables are taken whole
 
 SPIKE = 0.25  # share of the rows at the median from which quartiles say little
@@ -37,7 +39,7 @@ class Moments:
     mean_F: Array
     sd_F: Array
 
-    def take(self, chosen_F: NDArray[np.bool_]) -> "Moments":
+    def take(self, chosen_F: NDArray[np.bool_] | slice) -> "Moments":
         """The figures of the chosen columns."""
         return Moments(
             self.count_F[chosen_F],
@@ -102,17 +104,23 @@ class Gathering:
         self._count = np.zeros(columns, np.int64)
         self._low, self._high = np.full(columns, np.inf), np.full(columns, -np.inf)
         self._mean, self._square = np.zeros(columns), np.zeros(columns)
+        rows = max(1, CACHED_VALUES // max(1, columns) // FOLD) * FOLD
+        self._room_BF = np.empty((rows, columns))
 
-    def add(self, rows_BF: Array) -> None:
-        """Takes rows in, float64."""
-        if not len(rows_BF):
-            return
-        low, high = rows_BF.min(axis=0), rows_BF.max(axis=0)
+    def add(self, rows_BF: NDArray[Any]) -> None:
+        """Takes rows in; their figures are those of float64."""
+        step = len(self._room_BF)
+        for start in range(0, len(rows_BF), step):
+            self._add(rows_BF[start : start + step].astype(np.float64, copy=False))
+
+    def _add(self, rows_BF: Array) -> None:
+        low, high = _extremes(rows_BF)
         if np.isnan(low).any():
             self._add_with_gaps(rows_BF)
             return
         mean, count = rows_BF.mean(axis=0), np.full(len(low), len(rows_BF))
-        self._merge(count, low, high, *_corrected(mean, rows_BF - mean, count))
+        away_BF = np.subtract(rows_BF, mean, out=self._room_BF[: len(rows_BF)])
+        self._merge(count, low, high, *_corrected(mean, away_BF, count))
 
     def _add_with_gaps(self, rows_BF: Array) -> None:
         seen_BF = ~np.isnan(rows_BF)
@@ -144,6 +152,17 @@ class Gathering:
             np.where(varies, self._mean, np.where(seen, self._low, np.nan)),
             np.where(varies, np.sqrt(variance), 0.0),
         )
+
+
+def _extremes(rows_BF: Array) -> tuple[Array, Array]:
+    """Minimum and maximum of each column, (F,); NaN where one is missing.
+
+    Rows are laid side by side, `FOLD` together: NumPy compares long rows several times faster.
+    """
+    fold = FOLD if len(rows_BF) % FOLD == 0 else 1
+    wide = rows_BF.reshape(len(rows_BF) // fold, -1)
+    low, high = wide.min(axis=0), wide.max(axis=0)
+    return low.reshape(fold, -1).min(axis=0), high.reshape(fold, -1).max(axis=0)
 
 
 def _corrected(mean: Array, away_BF: Array, count: NDArray[np.int64]) -> tuple[Array, Array]:

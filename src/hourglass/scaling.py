@@ -35,9 +35,11 @@ class Scaler:
     offset_F: Array
     scale_F: Array
 
-    def transform(self, values_NF: NDArray[Any]) -> Array:
-        """From original units to scaled ones, float64, (N, F)."""
-        scaled: Array = (np.asarray(values_NF, dtype=np.float64) - self.offset_F) / self.scale_F
+    def transform(self, values_NF: NDArray[Any], out_NF: Array | None = None) -> Array:
+        """From original units to scaled ones, float64, (N, F); into `out_NF` where it is given."""
+        values_NF = np.asarray(values_NF, dtype=np.float64)
+        scaled: Array = np.subtract(values_NF, self.offset_F, out=out_NF)
+        scaled /= self.scale_F
         return scaled
 
     def inverse(self, scaled_NF: NDArray[np.floating]) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hourglass.errors import DataError
 
-CHUNK_VALUES = 1 << 21  # numbers of one chunk: 16 MiB of float64
+CHUNK_VALUES = 1 << 21  # numbers of one chunk: 16 MiB; malloc gives larger ones back each time
 _TILE_VALUES = 1 << 15  # numbers that stay in a core's cache while columns become rows
 _TILE_ROWS = 512  # but no fewer rows than this: each piece of a column costs a call
 
