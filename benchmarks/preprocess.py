@@ -7,9 +7,9 @@ Makes a CSV file and its Parquet twin of random numbers, and measures in turns, 
 its own: merely parsing them with pyarrow; Hourglass; and for Parquet polars' streaming engine at
 the same work, once up to row-major arrays and once leaving columns: training, validation and test
 rows in original units, minimum, maximum, mean and standard deviation of the training rows,
-quartiles of evenly spaced ones, and standardised float32 training and validation rows. What Hourglass does
-besides (a SHA-256 of the values, checks, kinds and resolutions, advice) counts against it.
-`--cold` drops the input from the page cache before each run.
+quartiles of evenly spaced ones, and standardised float32 training and validation rows. What
+Hourglass does besides (a SHA-256 of the values, checks, kinds and resolutions, advice) counts
+against it. `--cold` drops the input from the page cache before each run.
 """
 
 import argparse
