@@ -125,11 +125,20 @@ def test_a_loss_that_breaks_down_now_and_then_is_not_selected_as_a_tie():
     assert verdicts(outcome)["mse"] == "tied"
     assert outcome.standings[1].seeds_behind == 5
     assert outcome.selected == "student_t"
-    assert "mse is behind on every seed, too unevenly to be called worse" in summary_sentence(
-        outcome
-    )
-    broken[0] = steady[0] + 0.01  # within the margin once: one can't say
-    assert judge({"mse": broken, "student_t": steady}, RANKS, 0.05, 0.015).selected == "mse"
+    assert "mse is behind by 5.302, too unevenly to be called worse" in summary_sentence(outcome)
+
+
+def test_what_was_not_shown_to_differ_is_not_thereby_equal():
+    """The simplest is selected among those within the margin on the mean, not among all tied."""
+    best = np.array([1.0, 1.2, 0.9, 1.1, 1.0])
+    near = best + np.array([0.03, -0.02, 0.02, -0.01, 0.02])
+    unclear = best + np.array([0.3, -0.1, 0.2, -0.05, 0.1])
+    outcome = judge({"mse": unclear, "huber": near, "student_t": best}, RANKS, 0.05, 0.015)
+    assert verdicts(outcome) == {"student_t": "best", "huber": "tied", "mse": "tied"}
+    assert outcome.selected == "huber"
+    sentence = summary_sentence(outcome)
+    assert "huber is tied with it; huber is selected" in sentence
+    assert "mse is behind by 0.090, too unevenly to be called worse" in sentence
 
 
 def test_identical_losses_tie_without_a_warning():

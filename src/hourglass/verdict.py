@@ -55,8 +55,7 @@ class Verdict:
 
     Attributes:
         leader: The loss with the lowest mean.
-        selected: The simplest of the leader and those tied with it that were not behind it on
-            every seed.
+        selected: The simplest of those whose mean is within the margin of the leader's.
         standings: All losses, the lowest mean first.
         detectable: The smallest true difference to the leader that would have been called worse
             in 80 % of such experiments; None where there is one loss only.
@@ -86,8 +85,9 @@ def judge(
     step therefore uses the distribution of the largest t statistic against a leader so picked
     among as many equal losses, by simulation with a fixed seed.
 
-    A loss that now and then breaks down scatters so much that no t test calls it worse. It counts
-    as tied, yet isn't selected where every seed put it behind the leader by more than the margin.
+    A loss may be behind and scatter so much that no t test calls it worse. It counts as tied, yet
+    isn't selected unless its mean is within the margin: that a difference wasn't shown is no
+    reason to prefer a loss.
 
     Args:
         values: Loss -> one value a seed, lower is better, paired by position.
@@ -115,7 +115,7 @@ def judge(
         behind = int((difference_LK[i] > margin).sum())
         p = (float(p_L[i]), float(p_adjusted_L[i]))
         standings.append(Standing(name, *own, *paired, *p, behind, verdict))
-    equals = [s.loss for s in standings if s.verdict != "worse" and s.seeds_behind < seeds]
+    equals = [s.loss for s in standings if s.difference <= margin]
     selected = min(equals, key=lambda n: (ranks[n], order.index(n)))
     detectable = _detectable(difference_LK[1:], alpha, margin) if len(order) > 1 else None
     return Verdict(order[0], selected, tuple(standings), detectable, seeds, alpha, margin)
@@ -134,15 +134,17 @@ def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
         f"({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
     ]
     tied = [s for s in verdict.standings if s.verdict == "tied"]
-    uneven = [s.loss for s in tied if s.seeds_behind == verdict.seeds]
-    equal = [s.loss for s in tied if s.loss not in uneven]
+    equal = [s.loss for s in tied if s.difference <= verdict.margin]
+    unclear = [s for s in tied if s.loss not in equal]
     if equal:
         parts.append(f"{_listed(equal)} {_be(equal)} tied with it")
     if verdict.selected != verdict.leader:
         parts.append(f"{verdict.selected} is selected, the simplest of them")
-    if uneven:
+    if unclear:
+        names, far = [s.loss for s in unclear], [s.difference for s in unclear]
+        by = f"{far[0]:.3f}" if len(far) == 1 else f"{far[0]:.3f} to {far[-1]:.3f}"
         parts.append(
-            f"{_listed(uneven)} {_be(uneven)} behind on every seed, too unevenly to be called worse"
+            f"{_listed(names)} {_be(names)} behind by {by}, too unevenly to be called worse"
         )
     parts += _behind([s for s in verdict.standings if s.verdict == "worse"])
     if verdict.detectable is not None:

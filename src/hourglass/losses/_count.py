@@ -5,11 +5,15 @@ from torch import Tensor
 
 from hourglass.losses import Context, Loss
 
-LARGEST_LOG = 15.0  # of a rate over the mean: beyond it exp leaves the range where steps are sane
+LEAST_LOG = -15.0  # of a rate over the mean: the gradient is none below
 
 
 class CountLoss(Loss):
-    """The raw output is the log of the rate over the column's mean, so that training begins there.
+    """The raw output o is the rate over the column's mean: exp(o) below 0, (1 + o/2)^2 above.
+
+    Both branches meet with value and slope 1, so training begins at the mean. Upwards this is the
+    square root's link, in which the noise of counts is of one size; under the usual exp one row
+    unlike the others is given a rate of thousands.
 
     Targets come scaled; offset and unit of the context lead back to counts.
     """
@@ -26,7 +30,8 @@ class CountLoss(Loss):
 
     def log_rate(self, raw_BF: Tensor) -> Tensor:
         """Log of the expected count, (B, F)."""
-        return raw_BF.clamp(-LARGEST_LOG, LARGEST_LOG) + self.mean_F.log()
+        above_BF = 2 * torch.log1p(raw_BF.clamp(min=0) / 2)
+        return above_BF + raw_BF.clamp(LEAST_LOG, 0) + self.mean_F.log()
 
     def counts(self, target_BF: Tensor) -> Tensor:
         """Scaled targets as counts, (B, F)."""

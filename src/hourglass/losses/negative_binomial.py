@@ -11,7 +11,7 @@ LARGEST_LOG_SIZE = 10.0  # beyond it Poisson's, but for rounding errors of lgamm
 
 
 class NegativeBinomial(CountLoss):
-    """NB2 (Cameron & Trivedi 1986): mean mu = exp(raw), variance mu + mu^2 / size.
+    """NB2 (Cameron & Trivedi 1986): mean mu, variance mu + mu^2 / size.
 
     The size of each feature is learned beside the network.
     """
