@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hourglass import codelength, losses, models, wide
+from hourglass import codelength, hiding, losses, models, wide
 from hourglass.codelength import Calibration
 from hourglass.errors import DataError
 from hourglass.inputs import Inputs
@@ -72,6 +72,7 @@ class Bundle:
         autoencoder: On the CPU, in evaluation mode.
         loss: Holds the head that turns raw decoder output into a reconstruction.
         calibration: The residual model of each column, fitted on validation rows; None before.
+        masked: The same for values that were hidden from the model, see `hiding.answers`.
     """
 
     recipe: Recipe
@@ -81,6 +82,7 @@ class Bundle:
     autoencoder: Autoencoder
     loss: Loss | Heads
     calibration: Calibration | None = None
+    masked: Calibration | None = None
 
     def reconstruct(self, rows_NF: NDArray[Any]) -> Array:
         """Reconstructs rows, original units in and out, float64, shape (N, W).
@@ -134,8 +136,20 @@ class Bundle:
 
     def calibrated(self, rows_NF: NDArray[Any]) -> Self:
         """The same bundle with residual models fitted on `rows_NF` (validation rows)."""
-        fitted = codelength.fit(rows_NF, self.reconstruct(rows_NF), self.schema.columns)
-        return replace(self, calibration=fitted)
+        columns, some_NF = self.schema.columns, rows_NF[hiding.asked(rows_NF)]
+        hidden_NW = hiding.answers(self.reconstruct, some_NF, columns)[1]
+        return replace(
+            self,
+            calibration=codelength.fit(rows_NF, self.reconstruct(rows_NF), columns),
+            masked=codelength.fit(some_NF, hidden_NW, columns),
+        )
+
+    def masked_code_length(self, rows_NF: Array) -> Array:
+        """Bits of each entry while it is hidden from the model, (N, F); 0 where missing."""
+        if self.masked is None:
+            raise ValueError("the bundle is not calibrated yet")
+        hidden_NW = hiding.answers(self.reconstruct, rows_NF, self.schema.columns)[1]
+        return codelength.bits(self.masked, rows_NF, hidden_NW)
 
     def save(self, folder: Path) -> None:
         """Writes model.json and weights.safetensors into `folder` in one step."""
@@ -152,6 +166,7 @@ class Bundle:
             "schema": self.schema.to_json(),
             "scaler": self.scaler.to_json(),
             "calibration": self.calibration.to_json() if self.calibration else None,
+            "masked": self.masked.to_json() if self.masked else None,
         }
         with replacing(folder) as beside:
             beside.mkdir(parents=True)
@@ -176,10 +191,12 @@ class Bundle:
         for prefix, module in parts.items():
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             module.load_state_dict(own)
-        calibration = model["calibration"]
-        fitted = Calibration.from_json(calibration) if calibration else None
+        calibration, masked = (
+            Calibration.from_json(model[name]) if model[name] else None
+            for name in ("calibration", "masked")
+        )
         ready = (inputs.eval(), autoencoder.eval(), loss.eval())
-        return cls(recipe, schema, scaler, *ready, fitted)
+        return cls(recipe, schema, scaler, *ready, calibration, masked)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ Shapes: N test rows, F features, W numbers of a reconstruction (see `hourglass.w
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import baselines, codelength, metrics, scaling, trials, wide
+from hourglass import baselines, codelength, hiding, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
 from hourglass.moments import evenly
 from hourglass.paths import Paths, existing
@@ -69,12 +70,31 @@ class Test:
     of: int
     scale_W: Array
 
-    def measured(self, bits_NF: Array, extra_N: Array, answer_NW: Array) -> dict[str, float]:
-        """Bits per feature first, then every metric."""
-        seen_NF = ~np.isnan(self.rows_NF)
-        bits = metrics.bits_per_feature(bits_NF, seen_NF, extra_N, self.count_N)
-        measured = metrics.measure(self.wide_NW, answer_NW, self.scale_W)
-        return {"bits_per_feature": bits, **measured}
+    @cached_property
+    def asked(self) -> NDArray[np.int64] | slice:
+        """The rows whose values are hidden from the models, see `hiding`."""
+        return hiding.asked(self.rows_NF)
+
+    def measured(
+        self, bits_NF: Array, masked_NF: Array, extra_N: Array, answer_NW: Array
+    ) -> dict[str, float]:
+        """Both code lengths in bits per feature first, then every metric.
+
+        Args:
+            bits_NF: Of each value.
+            masked_NF: Of each value of the rows `asked` while it is hidden.
+            extra_N: Of each row beside its values.
+            answer_NW: Reconstructions.
+        """
+        seen_NF, few = ~np.isnan(self.rows_NF), self.asked
+        few_N = None if self.count_N is None else self.count_N[few]
+        return {
+            "bits_per_feature": metrics.bits_per_feature(bits_NF, seen_NF, extra_N, self.count_N),
+            "bits_per_feature_masked": metrics.bits_per_feature(
+                masked_NF, seen_NF[few], extra_N[few], few_N
+            ),
+            **metrics.measure(self.wide_NW, answer_NW, self.scale_W),
+        }
 
 
 def open_test(paths: Paths, schema: Schema, scale_W: Array) -> Test:
@@ -128,7 +148,8 @@ def score_losses(bundles: Bundles, test: Test) -> dict[str, Scores]:
         for bundle in by_seed.values():
             answer_NW, extra_N = bundle.written(test.rows_NF)
             bits_NF = bundle.code_length(test.rows_NF, answer_NW)
-            measured = test.measured(bits_NF, extra_N, answer_NW)
+            masked_NF = bundle.masked_code_length(test.rows_NF[test.asked])
+            measured = test.measured(bits_NF, masked_NF, extra_N, answer_NW)
             scores[loss].add(_column_bits(bits_NF, test), measured)
     return scores
 
@@ -182,12 +203,17 @@ def _answers(
     def answer(name: str, rows_NF: Array) -> Array:
         return scale.inverse(baselines.reconstruct(name, train_NW, shown(rows_NF), latent_dim))
 
-    answers = {}
+    def masked(name: str, rows_NF: Array) -> Array:
+        return hiding.answers(partial(answer, name), rows_NF, columns)[1]
+
+    answers, val_NF, few_NF = {}, data.val_NF[hiding.asked(data.val_NF)], test.rows_NF[test.asked]
     for name in baselines.BASELINES:
         fitted = codelength.fit(data.val_NF, answer(name, data.val_NF), columns)
         answer_NW = answer(name, test.rows_NF)
         bits_NF = codelength.bits(fitted, test.rows_NF, answer_NW)
-        measured = test.measured(bits_NF, np.zeros(len(bits_NF)), answer_NW)
+        fitted = codelength.fit(val_NF, masked(name, val_NF), columns)
+        masked_NF = codelength.bits(fitted, few_NF, masked(name, few_NF))
+        measured = test.measured(bits_NF, masked_NF, np.zeros(len(bits_NF)), answer_NW)
         answers[name] = _column_bits(bits_NF, test), measured
     return answers
 
@@ -289,14 +315,12 @@ def summary(
         bundles: The trained models.
         seed: Of the selected loss's model that is delivered.
         objective: Name of the ruler of the verdict: whether test rows agree is asked of the same.
-            Hidden values are not asked of test rows; there the whole code length stands in.
     """
     selected = decision.selected
     at = list(bundles[selected]).index(seed)
     own = {name: values[at] for name, values in scores[selected].metrics.items()}
     pca = baseline_scores["pca"].metrics["bits_per_feature"][at]
-    ruler = objective.removesuffix("_masked")
-    on_test = {loss: _objective(ruler, own_scores) for loss, own_scores in scores.items()}
+    on_test = {loss: _objective(objective, own_scores) for loss, own_scores in scores.items()}
     leader = min(on_test, key=lambda loss: on_test[loss])
     tied = [s.loss for s in decision.standings if s.verdict != "worse"]
     return {
