@@ -21,13 +21,14 @@ LEADERBOARD = [
     {
         "loss": "bce",
         "scaler": "unit",
-        "bits_per_feature": 1.23456789,
+        "test": 1.23456789,
         "ci_low": 1.2,
         "ci_high": 1.3,
     },
-    {"loss": "mse", "scaler": "standard", "bits_per_feature": 1.5, "ci_low": 1.4, "ci_high": 1.6},
+    {"loss": "mse", "scaler": "standard", "test": 1.5, "ci_low": 1.4, "ci_high": 1.6},
 ]
-REST = {"verdict": "best", "rmse": 0.5, "mae": 0.25, "skill_vs_pca": 0.125, "seeds": 5}
+REST = {"bits_per_feature": 1.1, "rmse": 0.5, "mae": 0.25, "skill_vs_pca": 0.125, "seeds": 5}
+REST["verdict"] = "best"
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def fail_with(error: BaseException):
 def evaluated(root: Path = Path()) -> None:
     """Writes the reports of a finished run."""
     paths = Paths(root)
-    metrics = {"bits_per_feature": 1.23456789, "bits_per_feature_pca": 1.75, "rows_test": 270}
+    metrics = {"test": 1.23456789, "test_pca": 1.75, "ruler": "bits per feature", "rows_test": 270}
     write_text(paths.evaluate("verdict.txt"), "bce needs 0.27 bits fewer than mse.\n")
     write_json(paths.evaluate("metrics.json"), metrics | {"selected_loss": "bce"})
     rows = [row | REST for row in LEADERBOARD]
@@ -286,10 +287,12 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
     assert capsys.readouterr().out == (
         "Verdict: bce needs 0.27 bits fewer than mse.\n"
         "\n"
-        "  loss  scaler    bits/feature  interval        verdict  RMSE    MAE     "
+        "  loss  scaler    test   interval        verdict  bits/feature  RMSE    MAE     "
         "skill vs PCA  seeds\n"
-        "  bce   unit      1.235         1.200 .. 1.300  best     0.5000  0.2500  0.1250        5\n"
-        "  mse   standard  1.500         1.400 .. 1.600  best     0.5000  0.2500  0.1250        5\n"
+        "  bce   unit      1.235  1.200 .. 1.300  best     1.100         0.5000  0.2500  "
+        "0.1250        5\n"
+        "  mse   standard  1.500  1.400 .. 1.600  best     1.100         0.5000  0.2500  "
+        "0.1250        5\n"
         "\n"
         "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"
         "\n"

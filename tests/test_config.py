@@ -232,7 +232,7 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path, monkeypatch):
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     assert with_("alpha: 0.05", "alpha: 5e-2", tmp_path).evaluate.alpha == 0.05
-    assert with_("margin: 0.015", "margin: 0", tmp_path).evaluate.margin == 0
+    assert with_("margin: 0.005", "margin: 0", tmp_path).evaluate.margin == 0
 
 
 def test_words_of_older_yaml_stay_words(tmp_path):

@@ -274,7 +274,7 @@ def tables(root, bundles, opened):
 
 def test_the_leaderboard_tells_verdicts_of_validation_and_numbers_of_test_rows(tables, bundles):
     decision, scores, base = tables
-    rows = evaluation.leaderboard(decision, scores, base, bundles, 0.05)
+    rows = evaluation.leaderboard(decision, scores, base, bundles, 0.05, "code_length_masked")
     assert [tuple(r) for r in rows] == [evaluation.LEADERBOARD] * 2
     assert [(r["loss"], r["verdict"], r["selected"]) for r in rows] == [
         ("mae", "best", False),
@@ -283,8 +283,9 @@ def test_the_leaderboard_tells_verdicts_of_validation_and_numbers_of_test_rows(t
     for row in rows:
         own = scores[row["loss"]]
         assert row["bits_per_feature"] == own.mean("bits_per_feature")
-        assert row["ci_low"] < row["bits_per_feature"] < row["ci_high"]
-        saved = base["pca"].mean("bits_per_feature") - row["bits_per_feature"]
+        assert row["test"] == pytest.approx(own.mean("bits_per_feature_masked"))
+        assert row["ci_low"] < row["test"] < row["ci_high"]
+        saved = base["pca"].mean("bits_per_feature_masked") - row["test"]
         assert row["skill_vs_pca"] == pytest.approx(saved)
         assert (row["seeds"], row["scaler"]) == (2, "standard")
 
@@ -303,7 +304,13 @@ def test_the_summary_is_of_the_delivered_seed_and_its_own_pca(tables, bundles):
     assert (found["selected_loss"], found["selected_seed"]) == ("mse", 2)
     assert found["bits_per_feature"] == scores["mse"].metrics["bits_per_feature"][1]
     assert found["bits_per_feature_pca"] == base["pca"].metrics["bits_per_feature"][1]
-    assert found["bits_per_feature_mean_of_seeds"] == scores["mse"].mean("bits_per_feature")
+    assert found["test"] == found["bits_per_feature"]
+    assert found["test_pca"] == found["bits_per_feature_pca"]
+    assert found["test_mean_of_seeds"] == scores["mse"].mean("bits_per_feature")
+    masked = evaluation.summary(decision, scores, base, bundles, 2, "code_length_masked")
+    assert masked["test"] == scores["mse"].metrics["bits_per_feature_masked"][1]
+    assert masked["test_pca"] == base["pca"].metrics["bits_per_feature_masked"][1]
+    assert masked["ruler"] == "bits per hidden value"
     assert found["rmse"] == scores["mse"].metrics["rmse"][1]
 
 

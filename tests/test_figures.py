@@ -22,7 +22,7 @@ POINTS = [
     for e in (1, 2, 3)
 ]
 ROWS = [
-    {"loss": loss, "bits_per_feature": v, "ci_low": v - 0.1, "ci_high": v + 0.1, "verdict": verdict}
+    {"loss": loss, "test": v, "ci_low": v - 0.1, "ci_high": v + 0.1, "verdict": verdict}
     | {"selected": loss == "mse"}
     for loss, v, verdict in (("mse", 2.0, "best"), ("mae", 2.1, "tied"), ("bce", 2.5, "worse"))
 ]
@@ -33,11 +33,11 @@ RGB = (1, 2, 3)
 SERIES = [f"{name}@{step}" for step in range(3) for name in ("a@b", "$p$")]
 SIX = ["mse", "mae", "bce", "huber", "mse+poisson", "mse+negative_binomial"]
 DRAWINGS: dict[str, Callable[[Path], None]] = {
-    "search": lambda p: figures.search_history(p, TRIALS),
-    "one trial": lambda p: figures.search_history(p, TRIALS[:1]),
+    "search": lambda p: figures.search_history(p, TRIALS, "bits"),
+    "one trial": lambda p: figures.search_history(p, TRIALS[:1], "bits"),
     "curves": lambda p: figures.curves(p, POINTS),
-    "leaderboard": lambda p: figures.leaderboard(p, ROWS, {"pca": 2.3, "mean": 9.0}),
-    "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}),
+    "leaderboard": lambda p: figures.leaderboard(p, ROWS, {"pca": 2.3, "mean": 9.0}, "bits"),
+    "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}, "bits"),
     "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE}, NAMES, None),
     "one row": lambda p: figures.reconstructions(p, TABLE[:1], {"mse": TABLE[:1]}, NAMES, None),
     "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES}, NAMES, (2, 3, 1)),
@@ -93,7 +93,7 @@ def test_a_loss_has_one_colour_in_all_pictures_whatever_the_order(drawn):
             ),
             drawn(lambda p, v=values: figures.reconstructions(p, TABLE, v, NAMES, None)),
             drawn(lambda p, v=points: figures.curves(p, v)),
-            drawn(lambda p, v=trials: figures.search_history(p, v)),
+            drawn(lambda p, v=trials: figures.search_history(p, v, "bits")),
         ):
             of_mae |= {x.get_color() for x in figure.axes[0].lines if x.get_label()[:3] == "mae"}
     assert len(of_mae) == 1
@@ -109,7 +109,7 @@ def test_candidates_that_differ_in_another_loss_look_different(drawn):
         drawn(lambda p: figures.reconstructions(p, TABLE, values, NAMES, None)),
         drawn(lambda p: figures.reconstructions(p, TABLE, values, SERIES, (3, 2))),
         drawn(lambda p: figures.curves(p, points)),
-        drawn(lambda p: figures.search_history(p, trials)),
+        drawn(lambda p: figures.search_history(p, trials, "bits")),
     ):
         lines = [x for x in figure.axes[0].lines if x.get_label()[:3] == "mse"]
         assert len({line.get_color() for line in lines}) == 1  # the searched loss is the same
@@ -176,7 +176,7 @@ def test_bits_of_windows_are_those_of_channels_and_of_images_those_of_pixels(dra
 
 def test_labels_of_baselines_that_lie_close_do_not_overlap(drawn):
     base = {"pca": 2.3, "mean": 2.311, "median": 2.31}
-    figure = drawn(lambda p: figures.leaderboard(p, ROWS, base))
+    figure = drawn(lambda p: figures.leaderboard(p, ROWS, base, "bits"))
     FigureCanvasAgg(figure).draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts[-3:]]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

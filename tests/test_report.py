@@ -13,7 +13,8 @@ EVIL = "<script>alert(1)</script>"
 LINE = {
     "loss": "mse",
     "scaler": "unit",
-    "bits_per_feature": 2.34567,
+    "test": 2.34567,
+    "bits_per_feature": 2.1,
     "ci_low": 2.3,
     "ci_high": 2.4,
     "verdict": "best",
@@ -33,6 +34,7 @@ def page(tmp_path):
     return Page(
         title=f"Hourglass · {EVIL}",
         verdict=f"mse is best; {EVIL}",
+        unit="bits per hidden value",
         remarks=[EVIL],
         leaderboard=[LINE, LINE | {"loss": EVIL, "verdict": "worse", "selected": False}],
         cross=[{"trained": EVIL, "rmse": 1.0}],

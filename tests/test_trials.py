@@ -233,7 +233,7 @@ def test_objectives_are_bits_and_lower_is_better():
     assert found == {"code_length": 2.0, "rmse": -1.0, "mae": -2.0}
     assert trials.objective("code_length_masked", values) == 3.0
     assert math.isfinite(trials.objective("rmse", {"nrmse": 0.0}))
-    assert trials.objective_unit("code_length_masked") == "bits per feature"
+    assert trials.objective_unit("code_length_masked") == "bits per hidden value"
     assert "standardised rmse" in trials.objective_unit("rmse")
 
 

@@ -25,7 +25,7 @@ Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained mode
 LEADERBOARD = (
     "loss",
     "scaler",
-    "bits_per_feature",
+    "test",
     "ci_low",
     "ci_high",
     "verdict",
@@ -36,6 +36,8 @@ LEADERBOARD = (
     "difference_high",
     "p_adjusted",
     "seeds_behind",
+    "bits_per_feature",
+    "bits_per_feature_masked",
     "rmse",
     "mae",
     "skill_vs_pca",
@@ -43,6 +45,7 @@ LEADERBOARD = (
 )
 
 
+PLAIN = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
 # Values that are scored; of larger tests evenly spaced rows are: an interval over eight million
 # values is dominated by the seeds.
 SCORED_VALUES = 1 << 23
@@ -139,6 +142,11 @@ class Scores:
     def mean(self, name: str) -> float:
         """Mean over the seeds."""
         return float(np.mean(self.metrics[name]))
+
+    def ruler(self, objective: str) -> Array:
+        """What the ruler says, a value a seed, (K,); see `trials.objective`."""
+        metric = trials.metric_of(objective)
+        return np.array([trials.objective(objective, {metric: v}) for v in self.metrics[metric]])
 
 
 def score_losses(bundles: Bundles, test: Test) -> dict[str, Scores]:
@@ -252,22 +260,24 @@ def leaderboard(
     baseline_scores: Mapping[str, Scores],
     bundles: Bundles,
     alpha: float,
+    objective: str,
 ) -> list[dict[str, Any]]:
     """Lines of leaderboard.csv, the best on validation rows first.
 
-    `bits_per_feature` with its interval, `rmse`, `mae` and `skill_vs_pca` are of test rows, means
-    over the seeds; `verdict`, `validation`, `difference` and `p_adjusted` are of validation rows.
+    `test` is what the ruler says of test rows, with its interval, `skill_vs_pca` how much less that
+    is than of a PCA; both, and the plain metrics, are means over the seeds. `validation`, the
+    verdict and the differences are what it says of validation rows.
     """
-    rows = []
+    rows, pca = [], float(np.mean(baseline_scores["pca"].ruler(objective)))
     for standing in decision.standings:
         own = scores[standing.loss]
-        bits, low, high = interval(own.metrics["bits_per_feature"], alpha)
+        value, low, high = interval(own.ruler(objective), alpha)
         models = bundles[standing.loss]
         rows.append(
             {
                 "loss": standing.loss,
                 "scaler": next(iter(models.values())).scaler.name,
-                "bits_per_feature": bits,
+                "test": value,
                 "ci_low": low,
                 "ci_high": high,
                 "verdict": standing.verdict,
@@ -278,9 +288,8 @@ def leaderboard(
                 "difference_high": standing.difference_high,
                 "p_adjusted": standing.p_adjusted,
                 "seeds_behind": standing.seeds_behind,
-                "rmse": own.mean("rmse"),
-                "mae": own.mean("mae"),
-                "skill_vs_pca": baseline_scores["pca"].mean("bits_per_feature") - bits,
+                **{name: own.mean(name) for name in PLAIN},
+                "skill_vs_pca": pca - value,
                 "seeds": len(models),
             }
         )
@@ -319,26 +328,21 @@ def summary(
     selected = decision.selected
     at = list(bundles[selected]).index(seed)
     own = {name: values[at] for name, values in scores[selected].metrics.items()}
-    pca = baseline_scores["pca"].metrics["bits_per_feature"][at]
-    on_test = {loss: _objective(objective, own_scores) for loss, own_scores in scores.items()}
+    pca = baseline_scores["pca"]
+    on_test = {loss: float(np.mean(s.ruler(objective))) for loss, s in scores.items()}
     leader = min(on_test, key=lambda loss: on_test[loss])
     tied = [s.loss for s in decision.standings if s.verdict != "worse"]
     return {
         "selected_loss": selected,
         "selected_seed": seed,
-        "bits_per_feature": own.pop("bits_per_feature"),
-        "bits_per_feature_pca": pca,
-        "bits_per_feature_mean_of_seeds": scores[selected].mean("bits_per_feature"),
+        "ruler": trials.objective_unit(objective),
+        "test": float(scores[selected].ruler(objective)[at]),
+        "test_pca": float(pca.ruler(objective)[at]),
+        "test_mean_of_seeds": float(np.mean(scores[selected].ruler(objective))),
         **own,
+        "bits_per_feature_pca": pca.metrics["bits_per_feature"][at],
         "detectable_difference": decision.detectable,
         "not_worse": ", ".join(tied),
         "best_on_test_rows": leader,
         "test_rows_agree": leader in tied,
     }
-
-
-def _objective(name: str, scores: Scores) -> float:
-    """The ruler on test rows, mean over the seeds."""
-    seeds = zip(*scores.metrics.values(), strict=True)
-    values = [dict(zip(scores.metrics, seed, strict=True)) for seed in seeds]
-    return float(np.mean([trials.objective(name, v) for v in values]))

@@ -44,15 +44,15 @@ MAX_NAMED = 30  # names below a profile; of more columns every second or third
 LONGEST_NAME = 28
 MAX_CHANNELS = 3  # of a window that are drawn
 WINDOW, RGB = 2, 3  # dimensions of a window, channels of a colour image
-UNIT = "bits per feature"
 
 
-def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def search_history(path: Path, rows: Sequence[Mapping[str, Any]], unit: str) -> None:
     """The objective of each trial and, as a line, the best so far of each loss.
 
     Args:
         path: PNG file.
         rows: Lines of trials.csv.
+        unit: Of the objective.
     """
     figure, axes = _axes(7.5, 4.2)
     for loss in dict.fromkeys(str(r["loss"]) for r in rows):
@@ -65,7 +65,7 @@ def search_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         best, label = np.minimum.accumulate(value), f"{loss} ({min(value):.3f})"
         axes.step(trial, best, where="post", color=colour, linestyle=line, label=label)
     _whole_numbers(axes)
-    axes.set(xlabel="trial", ylabel=f"validation, {UNIT}", title="Search: best so far of each loss")
+    axes.set(xlabel="trial", ylabel=f"validation, {unit}", title="Search: best so far of each loss")
     values = [r["objective"] for r in rows if r["objective"] is not None]
     low, high = min(values), float(np.quantile(values, 0.9))
     axes.set_ylim(low - 0.08 * (high - low or 1), high + 0.08 * (high - low or 1))
@@ -97,7 +97,7 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _whole_numbers(axes)
     axes.set(
         xlabel="epoch",
-        ylabel=f"validation, {UNIT} (Gauss code)",
+        ylabel="validation, bits per feature (Gauss code)",
         title="Learning curves on one scale: mean and range over the seeds",
     )
     _legend(axes)
@@ -105,20 +105,21 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
 
 
 def leaderboard(
-    path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
+    path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float], unit: str
 ) -> None:
-    """Test bits per feature of each loss with its interval, and the baselines as lines.
+    """What the ruler says of test rows, of each loss with its interval; the baselines as lines.
 
     Args:
         path: PNG file.
         rows: Lines of leaderboard.csv, the best first.
-        baselines: Name -> test bits per feature.
+        baselines: Name -> the same of a baseline.
+        unit: Of the ruler.
     """
     figure, axes = _axes(7.5, 1.4 + 0.42 * len(rows))
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
         colour = VERDICT_COLOURS[row["verdict"]]
-        value = row["bits_per_feature"]
+        value = row["test"]
         error = [[value - row["ci_low"]], [row["ci_high"] - value]]
         axes.errorbar(value, place, xerr=error, fmt="o", color=colour, capsize=4)
         text = f"{row['verdict']}{', selected' if row['selected'] else ''}"
@@ -143,7 +144,7 @@ def leaderboard(
         before, top, high = value, max(top, height), max(high, value + label_width)
     axes.set_xlim(low, high)
     axes.set_ylim(-0.6, top + 0.35)
-    axes.set(xlabel=f"test rows, {UNIT} (lower is better)")
+    axes.set(xlabel=f"test rows, {unit} (lower is better)")
     axes.set_title("Leaderboard: mean over the seeds with its interval", pad=14)
     _save(figure, path)
 

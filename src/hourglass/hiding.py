@@ -18,7 +18,7 @@ PASSES = 7
 # What the model says of hidden values is shown to it in their place, so often in all. An empty
 # place is shown as its column's mean, which is a wrong value more than none: after one round the
 # answer still leans to it.
-ROUNDS = 8
+ROUNDS = 16
 VALUES = 1 << 19  # hidden in all; of larger tables evenly spaced rows are asked
 
 

@@ -34,6 +34,7 @@ class Page:
     Attributes:
         title: Heading of the page.
         verdict: The verdict in one sentence.
+        unit: What the leaderboard's numbers are counted in.
         remarks: Further sentences: what could have been seen, whether test rows agree.
         leaderboard: Lines of leaderboard.csv.
         cross: Lines of cross.csv.
@@ -46,6 +47,7 @@ class Page:
 
     title: str
     verdict: str
+    unit: str
     remarks: Sequence[str]
     leaderboard: Sequence[Mapping[str, Any]]
     cross: Sequence[Mapping[str, Any]]
@@ -95,26 +97,30 @@ TEMPLATE = """<!doctype html>
 {% endfor %}
 <h2>Leaderboard</h2>
 <div class="scroll"><table>
-<tr><th>loss</th><th class="word">verdict</th><th>bits per feature</th><th>interval</th>
-<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>RMSE</th><th>MAE</th>
+<tr><th>loss</th><th class="word">verdict</th><th>{{ page.unit }}</th><th>interval</th>
+<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>bits per feature</th>
+<th>RMSE</th><th>MAE</th>
 <th class="word">scaler</th></tr>
 {% for row in page.leaderboard %}
 <tr{% if row.selected %} class="selected"{% endif %}><td>{{ row.loss }}</td>
 <td class="word {{ row.verdict }}">{{ row.verdict }}{% if row.selected %} · selected{% endif %}</td>
-<td>{{ row.bits_per_feature|figure }}</td>
+<td>{{ row.test|figure }}</td>
 <td>{{ row.ci_low|figure }} to {{ row.ci_high|figure }}</td>
 <td>{% if row.verdict == "best" %}–{% else %}{{ row.difference|figure }}{% endif %}</td>
 <td>{% if row.verdict == "best" %}–{% else %}{{ row.p_adjusted|figure }}{% endif %}</td>
-<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
+<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row.bits_per_feature|figure }}</td>
+<td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
 <td class="word">{{ row.scaler }}</td></tr>
 {% endfor %}
 </table></div>
-<p class="hint">Bits per feature: how many bits it takes to write down a held-out value to the
-data's own resolution, given the reconstruction; lower is better, and losses and scalers compare.
-They are measured on test rows, opened once. The verdict and “behind the best” come from
+<p class="hint">Bits: how many it takes to write down a held-out value to the data's own resolution;
+lower is better, and losses and scalers compare. A hidden value was kept from the model, which told
+it from the rest of its row: noise that a wide bottleneck copies doesn't help there. Bits per
+feature are those given the reconstruction of what the model was shown.
+All are measured on test rows, opened once. The verdict and “behind the best” come from
 validation rows: a paired t test over the seeds, corrected for the number of losses
 and for the leader having been picked.
-Skill vs PCA: bits per feature saved against a PCA of the same bottleneck.</p>
+Skill vs PCA: {{ page.unit }} saved against a PCA of the same bottleneck.</p>
 {% for picture in page.pictures %}
 <h2>{{ picture.title }}</h2>
 <figure><img src="data:image/png;base64,{{ picture.path|inline }}" alt="{{ picture.alternative }}">

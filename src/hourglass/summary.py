@@ -8,9 +8,10 @@ from hourglass.paths import Paths, read_csv, read_json, read_text
 COLUMNS = {  # of leaderboard.csv -> heading here
     "loss": "loss",
     "scaler": "scaler",
-    "bits_per_feature": "bits/feature",
+    "test": "test",
     "interval": "interval",
     "verdict": "verdict",
+    "bits_per_feature": "bits/feature",
     "rmse": "RMSE",
     "mae": "MAE",
     "skill_vs_pca": "skill vs PCA",
@@ -31,8 +32,8 @@ def text(paths: Paths) -> str:
         f"Verdict: {read_text(paths.evaluate('verdict.txt'), 'evaluate')}",
         _table(_leaderboard(paths)),
         f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
-        f"{metrics['bits_per_feature']:.4g} bits per feature; PCA of the same width: "
-        f"{metrics['bits_per_feature_pca']:.4g}{_beaten(metrics)}.",
+        f"{metrics['test']:.4g} {metrics['ruler']}; PCA of the same width: "
+        f"{metrics['test_pca']:.4g}{_beaten(metrics)}.",
         f"Report:     {paths.evaluate('report.html')}\n"
         f"Model:      {_model(paths)}\n"
         "MLflow UI:  make ui",
@@ -41,9 +42,7 @@ def text(paths: Paths) -> str:
 
 
 def _beaten(metrics: dict[str, Any]) -> str:
-    return (
-        ", which is better" if metrics["bits_per_feature_pca"] < metrics["bits_per_feature"] else ""
-    )
+    return ", which is better" if metrics["test_pca"] < metrics["test"] else ""
 
 
 def _leaderboard(paths: Paths) -> list[dict[str, str]]:

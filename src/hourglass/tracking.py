@@ -32,12 +32,12 @@ BATCH = 1000  # metrics in one call, MLflow's limit
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.experiment.primaryMetric.name": "bits_per_feature",
+    "mlflow.experiment.primaryMetric.name": "bits_per_feature_masked",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
     "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict,"
     " its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for "
-    "each fit. Compare `bits_per_feature` (lower is better) across losses; the curves of "
-    "`train_loss` and `val_loss` compare within one loss only.",
+    "each fit. Compare `bits_per_feature_masked` (lower is better) across losses; the "
+    "curves of `train_loss` and `val_loss` compare within one loss only.",
 }
 
 

@@ -416,21 +416,31 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     return values
 
 
+# Objective -> the metric that it reads, and what that is counted in, for people.
+RULERS = {
+    "code_length": ("bits_per_feature", "bits per feature"),
+    "code_length_masked": ("bits_per_feature_masked", "bits per hidden value"),
+    "rmse": ("nrmse", "bits (log2 of the standardised rmse)"),
+    "mae": ("nmae", "bits (log2 of the standardised mae)"),
+}
+
+
+def metric_of(name: str) -> str:
+    """The metric that an objective reads."""
+    return RULERS[name][0]
+
+
 def objective_unit(name: str) -> str:
     """What `objective` is counted in, for people."""
-    if name.startswith("code_length"):
-        return "bits per feature"
-    return f"bits (log2 of the standardised {name})"
+    return RULERS[name][1]
 
 
 def objective(name: str, values: Mapping[str, float]) -> float:
-    """The number that trials and finalists are ranked by, in bits per feature; lower is better.
+    """The number that trials and finalists are ranked by, in bits; lower is better.
 
-    `code_length_masked` is that of values which were hidden from the model. `rmse` and `mae` are
-    nrmse and nmae in bits (log2), so that a margin in bits keeps its meaning.
+    `code_length` is that of reconstructed values, `code_length_masked` that of values which were
+    hidden from the model. `rmse` and `mae` are nrmse and nmae in bits (log2), so that a margin in
+    bits keeps its meaning.
     """
-    if name == "code_length":
-        return values["bits_per_feature"]
-    if name == "code_length_masked":
-        return values["bits_per_feature_masked"]
-    return math.log2(max(values[f"n{name}"], 1e-300))
+    value = values[metric_of(name)]
+    return value if name.startswith("code_length") else math.log2(max(value, 1e-300))

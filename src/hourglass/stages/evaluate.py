@@ -99,9 +99,10 @@ def run(params: Params, paths: Paths) -> None:
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
     write_json(paths.evaluate("metrics.json"), found.metrics)
     log.info("%s", found.verdict)
-    lost = found.metrics["bits_per_feature"] - found.metrics["bits_per_feature_pca"]
+    lost = found.metrics["test"] - found.metrics["test_pca"]
     if lost > 0:
-        log.warning("the delivered model needs %.4f bits per feature more than %s", lost, BEATEN)
+        unit = found.metrics["ruler"]
+        log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
     _record(params, paths, found)
 
 
@@ -128,7 +129,8 @@ def _find(params: Params, paths: Paths) -> Findings:
     test = evaluation.open_test(paths, schema, metrics.scales(spread_W, schema.columns))
     scores = evaluation.score_losses(bundles, test)
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
-    rows = evaluation.leaderboard(decision, scores, base, bundles, params.evaluate.alpha)
+    alpha = params.evaluate.alpha
+    rows = evaluation.leaderboard(decision, scores, base, bundles, alpha, objective)
     numbers = evaluation.summary(decision, scores, base, bundles, seed, objective)
     unit = trials.objective_unit(objective)
     sentence = summary_sentence(decision, unit)
@@ -236,8 +238,10 @@ def _draw(params: Params, paths: Paths, found: Findings) -> None:
     path = paths.evaluate("reconstructions.png")
     figures.reconstructions(path, originals_KW, rows, wide.names(columns), shape)
     figures.curves(paths.evaluate("curves.png"), read_csv(paths.train("curves.csv"), "train"))
-    baselines = {n: s.mean("bits_per_feature") for n, s in found.baselines.items()}
-    figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines)
+    objective = params.search.objective
+    baselines = {n: float(np.mean(s.ruler(objective))) for n, s in found.baselines.items()}
+    unit = trials.objective_unit(objective)
+    figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines, unit)
     names = found.schema.names
     figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, shape)
 
@@ -263,6 +267,7 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
     page = Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
+        unit=found.metrics["ruler"],
         remarks=[*_remarks(params, found), *_left_out(paths)],
         leaderboard=found.rows,
         cross=evaluation.cross(order, found.scores, found.baselines),
@@ -302,7 +307,7 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         else f"Test rows disagree: on them {numbers['best_on_test_rows']} is ahead, a loss that "
         "validation rows call worse. The choice stays: to choose by test rows would spoil them."
     )
-    saved = numbers["bits_per_feature_pca"] - numbers["bits_per_feature"]
+    saved = numbers["test_pca"] - numbers["test"]
     against = (
         f"it saves {saved:.4f} against a PCA of the same bottleneck ({params.model.latent_dim})"
         if saved > 0
@@ -321,8 +326,9 @@ def _remarks(params: Params, found: Findings) -> list[str]:
     hidden, mean = numbers["imputation_nrmse"], numbers["imputation_nrmse_mean"]
     return [
         f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
-        f"{numbers['bits_per_feature']:.4f} bits per feature on {numbers['rows_test']} test "
-        f"rows{of}: {against}.",
+        f"{numbers['test']:.4f} {numbers['ruler']} on {numbers['rows_test']} test rows{of}: "
+        f"{against}. To write down what it is shown it needs {numbers['bits_per_feature']:.4f} "
+        f"bits per feature (PCA: {numbers['bits_per_feature_pca']:.4f}).",
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
@@ -389,13 +395,13 @@ def _note(found: Findings) -> str:
     lines = [
         f"**{found.verdict}**",
         "",
-        "| loss | verdict | bits per feature | behind the best | RMSE | skill vs PCA |",
+        f"| loss | verdict | {found.metrics['ruler']} | behind the best | RMSE | skill vs PCA |",
         "|---|---|---|---|---|---|",
     ]
     for r in found.rows:
         name = f"**{r['loss']}**" if r["selected"] else r["loss"]
         lines.append(
-            f"| {name} | {r['verdict']} | {r['bits_per_feature']:.4f} | {r['difference']:.4f} "
+            f"| {name} | {r['verdict']} | {r['test']:.4f} | {r['difference']:.4f} "
             f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
         )
     return "\n".join(lines)

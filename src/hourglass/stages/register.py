@@ -114,8 +114,8 @@ def _description(paths: Paths, report: dict[str, Any]) -> str:
     verdict = read_text(paths.evaluate("verdict.txt"), "evaluate")
     return (
         f"{verdict}\n\nOn {report['rows_test']} test rows: "
-        f"{report['bits_per_feature']:.4f} bits per feature "
-        f"(PCA of the same bottleneck: {report['bits_per_feature_pca']:.4f}), "
+        f"{report['test']:.4f} {report['ruler']} "
+        f"(PCA of the same bottleneck: {report['test_pca']:.4f}), "
         f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}."
     )
 
@@ -130,6 +130,7 @@ def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_di
     schema = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"])).schema
     run = tracker.run(f"register {bundle_digest}", f"register · {schema.source}", tags)
     run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
-    run.metrics(grouped({k: report[k] for k in ("bits_per_feature", "rmse", "mae")}, "test"))
+    recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
+    run.metrics(grouped({k: report[k] for k in recorded}, "test"))
     run.note(_description(paths, report))
     return run

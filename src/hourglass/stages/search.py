@@ -32,9 +32,9 @@ class Parts:
     hyper: Mapping[str, float]
 
 
-NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` in bits per
-feature on validation rows. A trial's own loss is only a curve: its values compare within one loss.
-Sort the children by `bits_per_feature`; lower is better."""
+NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on
+validation rows. A trial's own loss is only a curve: its values compare within one loss. Sort the
+children by `{metric}`; lower is better."""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -179,7 +179,8 @@ def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: P
     sections = {"model": params.model, "search": params.search}
     parent.params({f"{s}.{k}": v for s, m in sections.items() for k, v in m.model_dump().items()})
     parent.data(data_sets(schema, paths, ("train", "val")))
-    parent.note(NOTE.format(source=schema.source, **params.search.model_dump()))
+    metric = trials.metric_of(params.search.objective)
+    parent.note(NOTE.format(source=schema.source, metric=metric, **params.search.model_dump()))
     return parent
 
 
@@ -226,7 +227,8 @@ def _report(params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[
     rows = [_row(o) for tried in outcomes.values() for o in tried]
     columns = list(dict.fromkeys(k for r in rows for k in r))
     write_csv(paths.search("trials.csv"), rows, columns)
-    figures.search_history(paths.search("search.png"), rows)
+    unit = trials.objective_unit(params.search.objective)
+    figures.search_history(paths.search("search.png"), rows, unit)
     write_yaml(paths.search("best.yaml"), best)
 
 

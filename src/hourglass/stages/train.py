@@ -48,12 +48,13 @@ def run(params: Params, paths: Paths) -> None:
     name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
     pool = executors.start(name, workers, "params.yaml: train.executor")
     quiet = not is_rank_zero()
-    with pool, Board("train", totals, "bits per feature", quiet=quiet) as board:
+    metric, unit = trials.RULERS["code_length_masked"]
+    with pool, Board("train", totals, unit, quiet=quiet) as board:
         futures = {pool.submit(trials.run, spec): spec for spec in specs}
         tracker = _tracker(params, paths)
         parent = _parent(tracker, params, paths, schema, specs)
         for future, result in _as_completed(pool, futures):
-            board.done(futures[future].name, result.metrics.get("bits_per_feature"))
+            board.done(futures[future].name, result.metrics.get(metric))
             _record_fit(tracker, parent, futures[future], result)
     results = [f.result() for f in futures]
     if is_rank_zero():
