@@ -27,7 +27,7 @@ LEADERBOARD = [
     },
     {"loss": "mse", "scaler": "standard", "test": 1.5, "ci_low": 1.4, "ci_high": 1.6},
 ]
-REST = {"bits_per_feature": 1.1, "rmse": 0.5, "mae": 0.25, "skill_vs_pca": 0.125, "seeds": 5}
+REST = {"bits_per_feature_masked": 1.1, "rmse": 0.5, "mae": 0.25, "skill_vs_pca": 0.125, "seeds": 5}
 REST["verdict"] = "best"
 
 
@@ -287,11 +287,11 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
     assert capsys.readouterr().out == (
         "Verdict: bce needs 0.27 bits fewer than mse.\n"
         "\n"
-        "  loss  scaler    test   interval        verdict  bits/feature  RMSE    MAE     "
+        "  loss  scaler    test   interval        verdict  hidden  RMSE    MAE     "
         "skill vs PCA  seeds\n"
-        "  bce   unit      1.235  1.200 .. 1.300  best     1.100         0.5000  0.2500  "
+        "  bce   unit      1.235  1.200 .. 1.300  best     1.100   0.5000  0.2500  "
         "0.1250        5\n"
-        "  mse   standard  1.500  1.400 .. 1.600  best     1.100         0.5000  0.2500  "
+        "  mse   standard  1.500  1.400 .. 1.600  best     1.100   0.5000  0.2500  "
         "0.1250        5\n"
         "\n"
         "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"

@@ -14,7 +14,7 @@ LINE = {
     "loss": "mse",
     "scaler": "unit",
     "test": 2.34567,
-    "bits_per_feature": 2.1,
+    "bits_per_feature_masked": 2.6,
     "ci_low": 2.3,
     "ci_high": 2.4,
     "verdict": "best",
@@ -34,7 +34,8 @@ def page(tmp_path):
     return Page(
         title=f"Hourglass · {EVIL}",
         verdict=f"mse is best; {EVIL}",
-        unit="bits per hidden value",
+        unit="bits per feature",
+        other=("bits_per_feature_masked", "bits per hidden value"),
         remarks=[EVIL],
         leaderboard=[LINE, LINE | {"loss": EVIL, "verdict": "worse", "selected": False}],
         cross=[{"trained": EVIL, "rmse": 1.0}],

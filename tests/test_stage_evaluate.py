@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec
+from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec, schema
+from tests.settings import params
 
 from hourglass import evaluation, trials
 from hourglass.bundle import Bundle
@@ -148,3 +149,26 @@ def test_scalers_are_shown_where_there_was_a_choice():
 def test_what_matters_more_is_said(tried, matters):
     assert evaluate._leverage(tried).endswith(f"the {matters} matters more.")
     assert evaluate._leverage({"mse": {"unit": 2.0}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("masked", "latent_dim", "objective", "said"),
+    [
+        (1.5, 2, "code_length", False),  # log2(6 / 4) = 0.58 bits are due
+        (3.0, 2, "code_length", True),
+        (3.0, 2, "code_length_masked", False),
+        (1.06, 1, "code_length", False),
+        (9.0, 6, "code_length", False),  # as wide as the row: warned of before the search
+    ],
+)
+def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
+    masked, latent_dim, objective, said
+):
+    numbers = {"bits_per_feature": 1.0, "bits_per_feature_masked": masked}
+    found = SimpleNamespace(schema=schema(), metrics=numbers)
+    own = params(model={"latent_dim": latent_dim}, search={"objective": objective})
+    sentence = evaluate._copied(own, found)
+    assert bool(sentence) == said
+    if said:
+        assert "costs 2.00 bits more" in sentence
+        assert "2 of 6 dimensions explain 0.58" in sentence

@@ -35,6 +35,7 @@ class Page:
         title: Heading of the page.
         verdict: The verdict in one sentence.
         unit: What the leaderboard's numbers are counted in.
+        other: Key and heading of the leaderboard's other code length.
         remarks: Further sentences: what could have been seen, whether test rows agree.
         leaderboard: Lines of leaderboard.csv.
         cross: Lines of cross.csv.
@@ -48,6 +49,7 @@ class Page:
     title: str
     verdict: str
     unit: str
+    other: tuple[str, str]
     remarks: Sequence[str]
     leaderboard: Sequence[Mapping[str, Any]]
     cross: Sequence[Mapping[str, Any]]
@@ -98,7 +100,7 @@ TEMPLATE = """<!doctype html>
 <h2>Leaderboard</h2>
 <div class="scroll"><table>
 <tr><th>loss</th><th class="word">verdict</th><th>{{ page.unit }}</th><th>interval</th>
-<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>bits per feature</th>
+<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>{{ page.other[1] }}</th>
 <th>RMSE</th><th>MAE</th>
 <th class="word">scaler</th></tr>
 {% for row in page.leaderboard %}
@@ -108,15 +110,14 @@ TEMPLATE = """<!doctype html>
 <td>{{ row.ci_low|figure }} to {{ row.ci_high|figure }}</td>
 <td>{% if row.verdict == "best" %}–{% else %}{{ row.difference|figure }}{% endif %}</td>
 <td>{% if row.verdict == "best" %}–{% else %}{{ row.p_adjusted|figure }}{% endif %}</td>
-<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row.bits_per_feature|figure }}</td>
+<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row[page.other[0]]|figure }}</td>
 <td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
 <td class="word">{{ row.scaler }}</td></tr>
 {% endfor %}
 </table></div>
-<p class="hint">Bits: how many it takes to write down a held-out value to the data's own resolution;
-lower is better, and losses and scalers compare. A hidden value was kept from the model, which told
-it from the rest of its row: noise that a wide bottleneck copies doesn't help there. Bits per
-feature are those given the reconstruction of what the model was shown.
+<p class="hint">Bits: how many it takes to write down a held-out value to the data's own resolution,
+given its reconstruction; lower is better, and losses and scalers compare. A hidden value was kept
+from the model, which told it from the rest of its row: to copy noise doesn't help there.
 All are measured on test rows, opened once. The verdict and “behind the best” come from
 validation rows: a paired t test over the seeds, corrected for the number of losses
 and for the leader having been picked.

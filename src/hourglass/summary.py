@@ -11,7 +11,7 @@ COLUMNS = {  # of leaderboard.csv -> heading here
     "test": "test",
     "interval": "interval",
     "verdict": "verdict",
-    "bits_per_feature": "bits/feature",
+    "bits_per_feature_masked": "hidden",
     "rmse": "RMSE",
     "mae": "MAE",
     "skill_vs_pca": "skill vs PCA",
