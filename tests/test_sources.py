@@ -14,7 +14,9 @@ from pyarrow import feather
 from sklearn.utils import Bunch
 from tests.settings import preprocess
 
+from hourglass import intake
 from hourglass.errors import DataError, UnknownNameError
+from hourglass.paths import Paths
 from hourglass.schema import Kind
 from hourglass.sources import LABEL, SOURCES, Source
 from hourglass.sources._delimited import COMPRESSIONS
@@ -61,14 +63,75 @@ def values(source):
     return np.concatenate([chunk.values_NF for chunk in source.chunks()])
 
 
-@pytest.fixture(params=["builtin", "tabular"])
+def _table_of_files(folder: Path) -> Source:
+    return tabular(write_csv(folder / "table.csv", table(90)))
+
+
+def _images(folder: Path) -> Source:
+    pixels = np.random.default_rng(0).integers(256, size=(90, 5, 4), dtype=np.uint8)
+    np.savez(folder / "images.npz", X=pixels, y=np.arange(90) % 3)
+    return SOURCES.load("images")(preprocess(source="images"), folder / "images.npz")
+
+
+def _windows(folder: Path) -> Source:
+    path = write_csv(folder / "series.csv", table(400))
+    own = preprocess(source="sequences", window={"length": 6, "stride": 3})
+    return SOURCES.load("sequences")(own, path)
+
+
+def _made_up(_: Path) -> Source:
+    own = preprocess(source="synthetic", dataset="gauss", synthetic={"rows": 90, "columns": 5})
+    return SOURCES.load("synthetic")(own, Path())
+
+
+# A small example of each source: one that is missing here fails the contract.
+EXAMPLES = {
+    "builtin": lambda _: builtin("wine"),
+    "tabular": _table_of_files,
+    "images": _images,
+    "sequences": _windows,
+    "synthetic": _made_up,
+}
+TABLES = ("builtin", "tabular")
+
+
+@pytest.fixture(params=SOURCES.names())
 def source(request, tmp_path):
-    path = write_csv(tmp_path / "table.csv")
-    return SOURCES.load(request.param)(preprocess(dataset="wine"), path)
+    return EXAMPLES[request.param](tmp_path)
+
+
+@pytest.fixture(params=TABLES)
+def of_columns(request, tmp_path):
+    return EXAMPLES[request.param](tmp_path)
 
 
 def test_every_source_is_a_source(source):
     assert isinstance(source, Source)
+
+
+def test_labels_groups_and_times_stand_beside_the_values_one_a_row(source):
+    for chunk in source.chunks():
+        for beside in (chunk.row_N, chunk.group_N, chunk.time_N, chunk.label_N, chunk.split_N):
+            assert beside is None or beside.shape == (len(chunk.values_NF),)
+
+
+def test_a_shape_holds_every_column(source):
+    layout = source.layout()
+    assert layout.shape is None or np.prod(layout.shape) == len(layout.names)
+
+
+def test_what_is_written_down_is_the_same_however_it_is_read(source, tmp_path, monkeypatch):
+    found = []
+    for size in ("CHUNK_VALUES", "small"):
+        if size == "small":
+            monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", 60)
+        folder = Paths(tmp_path / size)
+        again = type(source)(source.options, source.path)
+        taken = intake.take(again, again.layout(), source.options, folder)
+        files = sorted(folder.interim.rglob("*.npy"))
+        found.append((taken.digest, [(f.name, f.read_bytes()) for f in files]))
+    assert found[0] == found[1]
+    assert len(found[0][1]) >= 6
 
 
 def test_chunks_have_the_columns_of_the_layout(source):
@@ -87,7 +150,8 @@ def test_names_of_columns_differ(source):
     assert len(set(names)) == len(names)
 
 
-def test_a_dropped_column_takes_its_values_along(source):
+def test_a_dropped_column_takes_its_values_along(of_columns):
+    source = of_columns
     names = source.layout().names
     less = type(source)(source.options.model_copy(update={"drop": (names[1],)}), source.path)
     assert less.layout().names == names[:1] + names[2:]
@@ -99,7 +163,8 @@ def test_the_title_begins_with_the_name_of_the_source(source):
     assert source.title.split(": ")[0] == type(source).__module__.rsplit(".", 1)[1]
 
 
-def test_an_unknown_column_to_drop_is_answered_with_the_nearest(source):
+def test_an_unknown_column_to_drop_is_answered_with_the_nearest(of_columns):
+    source = of_columns
     name = source.layout().names[0]
     wrong = type(source)(source.options.model_copy(update={"drop": (name + "x",)}), source.path)
     with pytest.raises(UnknownNameError, match=r"preprocess\.drop: no column ") as error:
