@@ -13,6 +13,7 @@ from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec
 from hourglass import codelength, scaling, serving, trials
 from hourglass.bundle import Bundle, Recipe, modules
 from hourglass.errors import DataError
+from hourglass.gaps import Gaps
 from hourglass.models import Architecture
 from hourglass.provenance import PACKAGE
 from hourglass.schema import Column, Kind, Schema
@@ -139,7 +140,7 @@ def test_a_feature_named_like_the_code_length_keeps_its_name():
         (pd.DataFrame({"a": [1.0], "b": [2.0]}), r"lack column 'c' \(1 of 3 are missing\)"),
         (pd.DataFrame({"a": [1.0], "b": [np.nan], "c": [0.0]}), "row 0, column 'b': nan"),
         (pd.DataFrame({"a": [1.0], "b": [np.inf], "c": [0.0]}), "row 0, column 'b': inf"),
-        (pd.DataFrame({"a": [1.0], "b": ["x"], "c": [0.0]}), "column 'b': 'x' is no number"),
+        (pd.DataFrame({"a": [1.0], "b": ["x"], "c": [0.0]}), "column 'b', row 0: 'x' is no number"),
         (np.zeros((2, 4)), "rows have 4 columns, the model takes 3"),
     ],
 )
@@ -233,16 +234,18 @@ def test_infinite_values_are_refused_where_gaps_are_not(mixed):
 )
 def test_levels_are_spelt_as_sources_spell_them(given, expected):
     column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("3", "2.5", "true", "high"))
-    codes = serving._values(pd.Series([given, None], dtype=object), column)
+    codes = serving._values(pd.Series([given, None], dtype=object), column, Gaps.of(()))
     assert column.levels[int(codes[0])] == expected
     assert np.isnan(codes[1])
-    assert serving._values(pd.Series([given]), column) == codes[0]  # of pandas' own type
+    assert (
+        serving._values(pd.Series([given]), column, Gaps.of(())) == codes[0]
+    )  # of pandas' own type
 
 
 def test_a_level_that_the_model_has_not_seen_has_a_code_of_its_own():
     column = Column("size", Kind.CATEGORICAL, None, None, None, 0, ("s", "m"))
     for given in ("l", "S", "s m", 7, ""):
-        assert serving._values(pd.Series([given]), column) == [2]
+        assert serving._values(pd.Series([given]), column, Gaps.of(())) == [2]
 
 
 def test_rows_come_back_as_a_user_would_give_them(mixed):
@@ -306,3 +309,30 @@ def test_mlflow_lets_levels_and_gaps_through(mixed, tmp_path):
     ):
         expected = serving.answer(mixed, frame)
         pd.testing.assert_frame_equal(model.predict(frame), expected, rtol=1e-6)
+
+
+def test_what_stood_for_a_gap_in_training_is_a_gap_in_a_served_row(mixed):
+    """A regression: -9999, named in preprocess.missing_values, counted as a reading."""
+    bundle = replace(mixed, schema=replace(mixed.schema, missing_values=(-9999.0, "?")))
+    name = mixed.schema.names[0]
+    plain, coded = people().astype(object), people().astype(object)
+    plain.loc[[0, 1, 2], name], coded.loc[[0, 1, 2], name] = np.nan, [-9999, "?", " NA "]
+    plain.loc[[3, 4], "level"], coded.loc[[3, 4], "level"] = np.nan, ["?", "n/a"]
+    pd.testing.assert_frame_equal(serving.answer(bundle, coded), serving.answer(bundle, plain))
+    array, gaps = MIXED["test"][:5].copy(), MIXED["test"][:5].copy()
+    array[1:3, 0], gaps[1:3, 0] = -9999, np.nan
+    pd.testing.assert_frame_equal(serving.answer(bundle, array), serving.answer(bundle, gaps))
+
+
+def test_flags_and_numbers_may_come_as_texts(mixed):
+    flag = next(c.name for c in mixed.schema.columns if c.kind is Kind.BINARY)
+    texts = people().astype(str)
+    texts[flag] = people()[flag].map({0.0: "False", 1.0: "true"})
+    pd.testing.assert_frame_equal(serving.answer(mixed, texts), serving.answer(mixed, people()))
+
+
+def test_a_text_that_is_no_number_is_named_with_its_row(mixed):
+    rows, name = people().astype(object), mixed.schema.names[0]
+    rows.loc[2, name] = "much"
+    with pytest.raises(DataError, match=f"column '{name}', row 2: 'much' is no number; give one"):
+        serving.answer(mixed, rows)

@@ -72,6 +72,7 @@ class Schema:
             decided.
         labels: What the codes in labels.npy stand for; () if labels are numbers or there are none.
         left_out: Rows of the source that are in no split: reason -> how many.
+        missing_values: What stands for a gap beside the usual texts, see `hourglass.gaps`.
     """
 
     source: str
@@ -85,6 +86,7 @@ class Schema:
     split: str = "random"
     labels: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
+    missing_values: tuple[str | float, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,8 +102,8 @@ class Schema:
         """Rebuilds a schema from what `to_json` gave."""
         columns = tuple(Column.from_json(c) for c in data["columns"])
         shape = tuple(data["shape"]) if data["shape"] else None
-        labels = tuple(data["labels"])
-        return cls(**{**data, "columns": columns, "shape": shape, "labels": labels})
+        lists = {name: tuple(data[name]) for name in ("labels", "missing_values")}
+        return cls(**{**data, **lists, "columns": columns, "shape": shape})
 
 
 def searched_kind(columns: Sequence[Column]) -> Kind:

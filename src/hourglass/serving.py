@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from hourglass import wide
 from hourglass.bundle import Bundle
 from hourglass.errors import DataError
+from hourglass.gaps import Gaps, is_number
 from hourglass.schema import Column, Kind, Schema
 
 CODE_LENGTH = "code_length_bits"  # name of the column with each row's code length
+FLAGS = {"false": 0.0, "true": 1.0}
 ENTRY = Path(__file__).with_name("serving_entry.py")  # what MLflow runs instead of unpickling
 
 # What an answer imports, and nothing else: the model installs light.
@@ -33,9 +35,10 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
 
     In: a DataFrame with the features by name in any order (other columns are ignored), or an
     array of shape (N, F) in the schema's order. Levels are given by name; where the data that the
-    model was trained on had gaps, values may be missing. Out: a DataFrame with the reconstruction
-    of each feature (of a level: the most probable one; where a value was missing: what the model
-    fills in) and `code_length_bits`, the bits that the row takes to write down; high means unusual.
+    model was trained on had gaps, values may be missing: NaN, or what stood for a gap there.
+    Out: a DataFrame with the reconstruction of each feature (of a level: the most probable one;
+    where a value was missing: what the model fills in) and `code_length_bits`, the bits that the
+    row takes to write down; high means unusual.
     """
 
     def load_context(self, context: Any) -> None:
@@ -86,7 +89,7 @@ def code_length_name(names: tuple[str, ...]) -> str:
 
 def _checked(rows: pd.DataFrame | NDArray[np.float64], schema: Schema) -> NDArray[np.float64]:
     """Rows in the schema's order, levels as codes, (N, F)."""
-    names = schema.names
+    names, gaps = schema.names, Gaps.of(schema.missing_values)
     if isinstance(rows, pd.DataFrame):
         rows = rows.rename(columns=str)
         missing = [n for n in names if n not in rows.columns]
@@ -95,10 +98,14 @@ def _checked(rows: pd.DataFrame | NDArray[np.float64], schema: Schema) -> NDArra
                 f"the rows lack column {missing[0]!r} ({len(missing)} of {len(names)} are missing)"
                 f"; they have {', '.join(map(str, rows.columns[:8]))}"
             )
-        rows = np.column_stack([_values(rows[c.name], c) for c in schema.columns])
-    rows_NF = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        rows = np.column_stack([_values(rows[c.name], c, gaps) for c in schema.columns])
+    rows_NF = np.atleast_2d(np.array(rows, dtype=np.float64))
     if rows_NF.shape[1] != len(names):
         raise DataError(f"rows have {rows_NF.shape[1]} columns, the model takes {len(names)}")
+    at_F, _ = wide.single(schema.columns)
+    number_NF = rows_NF[:, at_F]
+    gaps.blank(number_NF)
+    rows_NF[:, at_F] = number_NF
     wrong = np.argwhere(np.isinf(rows_NF) | (np.isnan(rows_NF) & (not schema.gaps)))
     if len(wrong):
         row, column = wrong[0]
@@ -110,8 +117,8 @@ def _checked(rows: pd.DataFrame | NDArray[np.float64], schema: Schema) -> NDArra
     return rows_NF
 
 
-def _values(values: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
-    """A column as float64: numbers, or the codes of levels, (N,).
+def _values(values: "pd.Series[Any]", column: Column, gaps: Gaps) -> NDArray[np.float64]:
+    """A column as float64: numbers, or the codes of levels, (N,); NaN where a text is a gap.
 
     A level that the model has not seen has a code of its own.
 
@@ -119,11 +126,12 @@ def _values(values: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
         DataError: a value is no number.
     """
     if column.kind is not Kind.CATEGORICAL:
-        return _numbers(values)
+        return _numbers(values, gaps)
     code = {level: float(i) for i, level in enumerate(column.levels)}
     unseen = float(len(code))
-    texts = [np.nan if pd.isna(v) else code.get(_text(v), unseen) for v in values]
-    return np.array(texts, dtype=np.float64)
+    texts = ["" if pd.isna(v) else _text(v) for v in values]
+    codes = [np.nan if gaps.is_gap(text) else code.get(text, unseen) for text in texts]
+    return np.array(codes, dtype=np.float64)
 
 
 def _text(value: Any) -> str:
@@ -134,8 +142,8 @@ def _text(value: Any) -> str:
     return str(int(value)) if whole else str(value).strip()
 
 
-def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
-    """A column as float64, (N,).
+def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> NDArray[np.float64]:
+    """A column as float64, (N,): texts of numbers, true and false too, NaN where one is a gap.
 
     Raises:
         DataError: a value is no number.
@@ -143,8 +151,22 @@ def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
     try:
         return column.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
-        wrong = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-        raise DataError(f"column {column.name!r}: {column[wrong].iloc[0]!r} is no number") from None
+        cells = enumerate(column)
+        return np.array([_number(v, gaps, f"column {column.name!r}, row {i}") for i, v in cells])
+
+
+def _number(value: Any, gaps: Gaps, where: str) -> float:
+    text = "" if pd.isna(value) else _text(value)
+    if gaps.is_gap(text):
+        return np.nan
+    if text.lower() in FLAGS:
+        return FLAGS[text.lower()]
+    if not is_number(text):
+        raise DataError(
+            f"{where}: {value!r} is no number; give one, or leave the place empty where the value "
+            "is missing"
+        )
+    return float(text)
 
 
 def example(bundle: Bundle, rows_NF: NDArray[np.float64]) -> pd.DataFrame:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from hourglass.errors import DataError
+from hourglass.gaps import NULLS, is_number
 from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, sort_of
-from hourglass.sources._texts import NULLS, counted, is_number, is_utf8, shortened
+from hourglass.sources._texts import counted, is_utf8, shortened
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _BOOLS = {"true", "false", "0", "1"}

@@ -10,9 +10,10 @@ import pyarrow as pa
 from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
+from hourglass.gaps import Gaps
 from hourglass.sources import Layout
 from hourglass.sources import _complaints as complaints
-from hourglass.sources._levels import FeatureLevels, Gaps
+from hourglass.sources._levels import FeatureLevels
 from hourglass.sources._select import roles, select
 from hourglass.sources._table import NUMERIC, Sort, Table, sort_of
 from hourglass.sources._texts import shortened, yaml, yaml_list

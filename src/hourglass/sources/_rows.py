@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
+from hourglass.gaps import Gaps
 from hourglass.sources import LABEL, Chunk
 from hourglass.sources import _complaints as complaints
-from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Gaps, Levels
+from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Levels
 from hourglass.sources._plan import CATEGORICAL, Plan, Planner
 from hourglass.sources._table import NUMERIC, Block, Sort, Table, chunk_rows, numbers, sort_of
 from hourglass.sources._texts import shortened

@@ -15,12 +15,12 @@ import pyarrow.compute as compute
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
+from hourglass.gaps import NULLS, is_number
 from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._delimited import Delimited
 from hourglass.sources._parquet import Parquet
 from hourglass.sources._stored import NpyFile
 from hourglass.sources._table import NUMERIC, Block, Sort, chunk_rows, sort_of
-from hourglass.sources._texts import NULLS, is_number
 
 Missing = Sequence[str | int | float]  # what stands for a gap
 

@@ -4,13 +4,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
+from hourglass.gaps import is_number
+
 LONGEST = 40  # letters of a text that a message shows
 
-# Texts that stand for "no value"; pyarrow's and pandas' lists together.
-NULLS = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
 _COMMA = re.compile(r"[-+]?\d+,\d+")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
@@ -18,15 +15,6 @@ _GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?")
 _UNIT = re.compile(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+")
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
 _YAML_WORDS = {"true", "false", "null"}
-
-
-def is_number(text: str) -> bool:
-    """Whether the text is a plain number, nan and inf included."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
 
 
 def is_meant_as_number(text: str) -> bool:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from hourglass.errors import DataError
+from hourglass.gaps import Gaps
 from hourglass.sources import Chunk, Layout, Source
 from hourglass.sources._arrays import Npy, Npz
 from hourglass.sources._arrow import ArrowFile
 from hourglass.sources._delimited import Delimited
 from hourglass.sources._files import File, files_of, format_of
-from hourglass.sources._levels import Gaps
 from hourglass.sources._parquet import Parquet
 from hourglass.sources._partition import Partition
 from hourglass.sources._rows import Rows

@@ -113,6 +113,7 @@ def _describe(
         split=taken.split,
         labels=source.levels().get(LABEL, ()),
         left_out=left_out,
+        missing_values=options.missing_values,
     )
     found = profile(columns, train_SF, seen)
     _warn_of_far_values(schema, found["columns"], extent)
