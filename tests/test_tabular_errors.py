@@ -21,9 +21,13 @@ def among_numbers(file, column, place, text, hint="", also=""):
     shown = text if text.isalpha() and text != "true" else json.dumps(text, ensure_ascii=False)
     return (
         f"{file}: column {column!r}, {place}: {text!r} is text among numbers. {hint}"
-        f"If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"[{shown}]; if the column holds levels, say so in "
-        f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
+        + (
+            "If the column holds levels, say so in params.yaml: "
+            if hint
+            else "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+            f"[{shown}]; if the column holds levels, say so in "
+        )
+        + f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
         f"(preprocess.drop: [{column}{also and ', ' + also}])."
         + (f" Texts among numbers are also in: {also}." if also else "")
     )
@@ -156,8 +160,12 @@ def test_all_columns_with_texts_late_in_the_file_stand_in_the_remedy(csv):
     [
         ("?", ""),
         ("unknown", ""),
-        ('"1,5"', "Decimals are written with a point. "),
-        ('"1,500"', "Decimals are written with a point, thousands without a separator. "),
+        ('"1,5"', "Decimals are written with a point where commas separate the cells. "),
+        (
+            '"1,500"',
+            "It may be 1.500 or 1500: decimals are written with a point, thousands without a "
+            "separator. ",
+        ),
         ('"1,234,567"', "Thousands are written without a separator. "),
         ("12 kg", "Numbers are written without a unit. "),
         ("5%", "Numbers are written without a unit. "),
@@ -168,11 +176,48 @@ def test_a_text_among_numbers_comes_with_a_hint(csv, cell, hint):
     assert text == among_numbers("t.csv", "b", "line 3", cell.strip('"'), hint)
 
 
-def test_decimals_with_a_comma_are_no_levels(csv):
-    text = message(csv('a;b\n1;"1,5"\n2;"2,5"\n3;"1,5"\n4;"1,5"\n5;"2,5"\n'))
+def test_quoted_decimals_with_a_comma_between_commas_are_no_levels(csv):
+    text = message(csv('a,b\n1,"1,5"\n2,"2,5"\n3,"1,5"\n4,"1,5"\n5,"2,5"\n'))
+    hint = "Decimals are written with a point where commas separate the cells. "
+    assert text == among_numbers("t.csv", "b", "line 2", "1,5", hint)
+
+
+def test_a_comma_that_may_separate_thousands_is_not_guessed(csv):
+    text = message(csv("a;b\n1;1,234\n2;12,345\n"))
     assert text == among_numbers(
-        "t.csv", "b", "line 2", "1,5", "Decimals are written with a point. "
+        "t.csv",
+        "b",
+        "line 2",
+        "1,234",
+        "It may be 1.234 or 1234: decimals are written with a point, thousands without a "
+        "separator. ",
     )
+
+
+def test_two_decimal_signs_in_a_column_are_not_guessed(csv):
+    assert message(csv("a;b\n1,5;1,5\n2,5;2.5\n")) == (
+        "t.csv: column 'b' holds '1,5' (line 2) and '2.5' (line 3): is the comma or the point the "
+        "decimal sign? Write all numbers of the file alike, thousands without a separator, or "
+        "leave the column out (params.yaml: preprocess.drop: [b])"
+    )
+
+
+def test_thousands_with_a_point_before_a_decimal_comma_are_text(csv):
+    text = message(csv("a;b\n1,5;1.234,5\n2,5;2,25\n3,5;4\n4,5;5\n"))
+    hint = "Thousands are written without a separator. "
+    assert text == among_numbers("t.csv", "b", "line 2", "1.234,5", hint)
+
+
+def test_a_late_point_among_decimal_commas_is_named(csv, monkeypatch):
+    monkeypatch.setattr("hourglass.sources._delimited._GUESS_BYTES", 1)
+    text = message(csv("a;b\n" + "1,5;1\n" * 400_000 + "1.5;1\n"))
+    hint = "Decimals have a comma in this file, thousands no separator. "
+    assert text == among_numbers("t.csv", "a", "line 400002", "1.5", hint)
+
+
+def test_a_gap_among_decimal_commas_is_named_rather_than_a_number(csv):
+    text = message(csv("a;b\n1;1,5\n2;2,5\n3;?\n4;3,5\n"))
+    assert text == among_numbers("t.csv", "b", "line 4", "?")
 
 
 def test_a_word_after_blocks_of_numbers(csv, monkeypatch):

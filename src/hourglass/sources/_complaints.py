@@ -9,27 +9,50 @@ from hourglass.sources._texts import hint, shortened, yaml, yaml_list
 Cell = tuple[str, str, str]  # column, place, text
 
 
-def text_among_numbers(where: str, cells: Sequence[Cell]) -> DataError:
-    """Columns of numbers that hold a text, each with its first one."""
+def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") -> DataError:
+    """Columns of numbers that hold a text, each with its first one.
+
+    Args:
+        where: Of the columns.
+        cells: The texts.
+        decimal: Sign before the fraction of the file's numbers.
+    """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
     also = f" Texts among numbers are also in: {listed(names[1:])}." if names[1:] else ""
+    meant = hint(text, decimal)  # then it is a number, and stands for no gap
+    gap = (
+        "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+        f"{yaml_list([text])}; if the column holds levels, say so in "
+    )
     return DataError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. "
-        f"{hint(text)}If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"{yaml_list([text])}; if the column holds levels, say so in preprocess.kinds: "
-        f"{{{yaml(name)}: categorical}}; else mend the text, or leave the column out "
-        f"(preprocess.drop: {yaml_list(names)}).{also}"
+        f"{f'{meant}If the column holds levels, say so in params.yaml: ' if meant else gap}"
+        f"preprocess.kinds: {{{yaml(name)}: categorical}}; else mend the text, or leave the column "
+        f"out (preprocess.drop: {yaml_list(names)}).{also}"
     )
 
 
-def numbers_as_text(where: str, cell: Cell) -> DataError:
+def two_decimal_signs(
+    where: str, name: str, comma: tuple[str, str], point: tuple[str, str]
+) -> DataError:
+    """A column that holds numbers with a comma and numbers with a point, each as place and text."""
+    (at, with_comma), (there, with_point) = comma, point
+    return DataError(
+        f"{where}: column {name!r} holds {shortened(with_comma)!r} ({at}) and "
+        f"{shortened(with_point)!r} ({there}): is the comma or the point the decimal sign? Write "
+        "all numbers of the file alike, thousands without a separator, or leave the column out "
+        f"(params.yaml: preprocess.drop: {yaml_list([name])})"
+    )
+
+
+def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> DataError:
     """A column of texts that are all meant as numbers."""
     name, place, text = cell
     return DataError(
         f"{where}: column {name!r}, {place}: the number {shortened(text)!r} is written as text. "
-        f"{hint(text)}Save the column as numbers; if it holds levels, say so in params.yaml: "
-        f"preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
+        f"{hint(text, decimal)}Save the column as numbers; if it holds levels, say so in "
+        f"params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
         f"(preprocess.drop: {yaml_list([name])})"
     )
 

@@ -148,10 +148,10 @@ class FeatureLevels(Levels):
         of_it_L = np.fromiter(map(test, self._codes), dtype=bool, count=len(self))
         return float(self._count[of_it_L].sum()) / max(1, self.rows)
 
-    def first(self, but_numbers: bool = False) -> tuple[int, str] | None:
-        """Row and text of the first value, or of the first that is no plain number, if any."""
+    def first(self, test: Callable[[str], bool] | None = None) -> tuple[int, str] | None:
+        """Row and text of the first value, or of the first that passes the test, if any."""
         found = zip(self._first, self._codes, strict=True)
-        return next(((r, t) for r, t in found if not (but_numbers and is_number(t))), None)
+        return next(((r, t) for r, t in found if test is None or test(t)), None)
 
 
 def _encoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

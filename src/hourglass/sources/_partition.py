@@ -33,6 +33,7 @@ class Partition(Table):
         self.types = {**table.types, **{name: types[name] for name in self._values}}
         self.others = table.others
         self.empty = table.empty
+        self.decimal = table.decimal
 
     def check(self, names: Sequence[str]) -> None:
         """See `Table.check`."""

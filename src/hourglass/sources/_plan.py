@@ -15,7 +15,7 @@ from hourglass.sources import _complaints as complaints
 from hourglass.sources._levels import FeatureLevels, Gaps
 from hourglass.sources._select import roles, select
 from hourglass.sources._table import NUMERIC, Sort, Table, sort_of
-from hourglass.sources._texts import shortened, yaml, yaml_list
+from hourglass.sources._texts import is_number, shortened, yaml, yaml_list
 
 CATEGORICAL = "categorical"  # of preprocess.kinds
 
@@ -184,10 +184,11 @@ class Planner:
     def _first_value(self, table: Table, name: str, but_numbers: bool = False) -> tuple[str, str]:
         """Place and text of the first value, or of the first that is no number."""
         gaps, before = Gaps.of(self._options.missing_values), 0
+        test = (lambda text: not is_number(text, table.decimal)) if but_numbers else None
         for block in table.blocks({name: Sort.TEXT}):
             found = FeatureLevels(gaps, numeric=False, declared=False)
             found.encode_from(block.column(name), before)
-            first = found.first(but_numbers)
+            first = found.first(test)
             if first:
                 return table.place(first[0]), first[1]
             before += block.rows

@@ -19,7 +19,7 @@ from hourglass.sources import _complaints as complaints
 from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Gaps, Levels
 from hourglass.sources._plan import CATEGORICAL, Plan, Planner
 from hourglass.sources._table import NUMERIC, Block, Sort, Table, chunk_rows, numbers, sort_of
-from hourglass.sources._texts import shortened
+from hourglass.sources._texts import has_comma, has_point, is_number, shortened
 from hourglass.sources._times import times
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Rows:
         self._tables = tables
         self._options = options
         self._where = where
+        self._decimal = "," if any(table.decimal == "," for table in tables) else "."
         self._warned: set[str] = set()
         self._told_of_gaps = False
         self._levels: dict[str, tuple[str, ...]] = {}
@@ -194,11 +195,7 @@ class Rows:
         """Stops where texts are numbers, dates, identifiers or free texts."""
         for name, levels in state.levels.items():
             if levels.are_numbers:
-                found = levels.first(but_numbers=True)
-                if found:
-                    cell = (name, self.place(found[0]), found[1])
-                    raise complaints.text_among_numbers(self._where, [cell])
-                raise complaints.numbers_as_text(self._where, self._first_cell(name, levels))
+                raise self._no_numbers(name, levels)
         days = [name for name, levels in state.levels.items() if levels.are_dates]
         if days:
             cells = [self._first_cell(name, state.levels[name]) for name in days]
@@ -212,6 +209,19 @@ class Rows:
                 raise complaints.no_levels(
                     self._where, names, len(its), its.rows, its.texts[:3], limit
                 )
+
+    def _no_numbers(self, name: str, levels: FeatureLevels) -> DataError:
+        """The error of a column of texts most of which are meant as numbers."""
+        decimal = self._decimal
+        found = {test: levels.first(test) for test in (has_comma, has_point)}
+        comma, point = [f and (self.place(f[0]), f[1]) for f in found.values()]
+        if comma and point:
+            return complaints.two_decimal_signs(self._where, name, comma, point)
+        strange = levels.first(lambda text: not is_number(text, decimal))
+        if strange:
+            cell = (name, self.place(strange[0]), strange[1])
+            return complaints.text_among_numbers(self._where, [cell], decimal)
+        return complaints.numbers_as_text(self._where, self._first_cell(name, levels), decimal)
 
     @staticmethod
     def _with_too_many(state: _Pass) -> list[str]:

@@ -12,16 +12,20 @@ NULLS = (
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
-_COMMA = re.compile(r"[-+]?\d+,\d+")
+_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
-_GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?")
+_GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?|[-+]?\d{1,3}([.' ]\d{3})+(,\d+)?")
 _UNIT = re.compile(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+")
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
 _YAML_WORDS = {"true", "false", "null"}
 
 
-def is_number(text: str) -> bool:
-    """Whether the text is a plain number, nan and inf included."""
+def is_number(text: str, decimal: str = ".") -> bool:
+    """Whether the text is a plain number with this decimal sign, nan and inf included."""
+    if decimal == ",":
+        if "." in text:
+            return False
+        text = text.replace(",", ".")
     try:
         float(text)
     except ValueError:
@@ -33,6 +37,21 @@ def is_meant_as_number(text: str) -> bool:
     """Whether the text is a number, be it with a decimal comma or separated thousands."""
     bare = text.strip()
     return is_number(bare) or bool(_COMMA.fullmatch(bare) or _GROUPED.fullmatch(bare))
+
+
+def has_comma(text: str) -> bool:
+    """Whether the text is a number with a decimal comma, or with one comma for the thousands."""
+    return bool(_COMMA.fullmatch(text.strip()))
+
+
+def has_point(text: str) -> bool:
+    """Whether the text is a number with a decimal point."""
+    return "." in text and is_number(text.strip())
+
+
+def may_be_thousands(text: str) -> bool:
+    """Whether a comma may just as well separate the thousands, as in 1,234."""
+    return bool(_THOUSANDS.fullmatch(text.strip()))
 
 
 def is_date(text: str) -> bool:
@@ -56,15 +75,20 @@ def shortest(text: str) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
-def hint(text: str) -> str:
+def hint(text: str, decimal: str = ".") -> str:
     """What probably went wrong with a number, with a blank at the end, or an empty string."""
     bare = text.strip()
     if not is_utf8(bare):
         return "It is not in UTF-8: save the file in that encoding. "
-    if _THOUSANDS.fullmatch(bare):
-        return "Decimals are written with a point, thousands without a separator. "
-    if _COMMA.fullmatch(bare):
-        return "Decimals are written with a point. "
+    if decimal == "," and is_number(bare):
+        return "Decimals have a comma in this file, thousands no separator. "
+    if may_be_thousands(bare):
+        return (
+            f"It may be {bare.replace(',', '.')} or {bare.replace(',', '')}: decimals are written "
+            "with a point, thousands without a separator. "
+        )
+    if has_comma(bare):
+        return "Decimals are written with a point where commas separate the cells. "
     if _GROUPED.fullmatch(bare):
         return "Thousands are written without a separator. "
     if _UNIT.fullmatch(bare):
