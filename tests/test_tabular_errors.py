@@ -27,8 +27,8 @@ def among_numbers(file, column, place, text, hint="", also=""):
             else "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
             f"[{shown}]; if the column holds levels, say so in "
         )
-        + f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
-        f"(preprocess.drop: [{column}{also and ', ' + also}])."
+        + f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column "
+        f"out (preprocess.drop: [{column}{also and ', ' + also}])."
         + (f" Texts among numbers are also in: {also}." if also else "")
     )
 

@@ -248,15 +248,12 @@ class Delimited(Table):
         """Numbers that are read as texts get a decimal point, so that they are numbers anywhere."""
         if self.decimal == ".":
             return batch
-        for i, field in enumerate(batch.schema):
-            if (
-                pa.types.is_dictionary(field.type)
-                and sort_of(self.types[field.name]) is Sort.NUMBER
-            ):
-                column = batch.column(i)
+        for i, name in enumerate(batch.schema.names):
+            column = batch.column(i)
+            if pa.types.is_dictionary(column.type) and sort_of(self.types[name]) is Sort.NUMBER:
                 points = compute.replace_substring(column.dictionary, ",", ".")
                 column = pa.DictionaryArray.from_arrays(column.indices, points)
-                batch = batch.set_column(i, field.name, column)
+                batch = batch.set_column(i, name, column)
         return batch
 
     def _types_further_on(self, names: Sequence[str]) -> dict[str, pa.DataType]:

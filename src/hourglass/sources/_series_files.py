@@ -103,9 +103,8 @@ class TextFile(SeriesFile):
             first = next(self.table.blocks({name: Sort.TEXT}))
         except DataError:  # in another encoding: it matters only if the column is wanted
             return True
-        return not any(
-            map(is_meant_as_number, first.column(name).dictionary.drop_null().to_pylist())
-        )
+        texts = first.column(name).dictionary.drop_null().to_pylist()
+        return not any(map(is_meant_as_number, texts))
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
