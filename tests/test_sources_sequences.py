@@ -434,12 +434,41 @@ def test_a_time_that_is_none_is_named(tmp_path):
     path = dated(tmp_path / "s.csv", [*numbers[:7], "soon", *numbers[8:]])
     assert message(sequences(path, time="t")) == (
         f"{path}, line 9: 'soon' in 't', which orders the rows (params.yaml: preprocess.time), is "
-        "not a number"
+        "not a number; mend it, or give all rows a number, such as seconds"
     )
-    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["01.02.2024"] * 25)
-    assert "line 7: '01.02.2024' in 't'" in message(sequences(path, time="t"))
-    assert "is not a date or time in ISO 8601, such as 2024-05-31 23:59" in message(
-        sequences(path, time="t")
+    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["12:30:00"] * 25)
+    text = message(sequences(path, time="t"))
+    assert "line 7: '12:30:00' in 't'" in text
+    assert "is not a date such as 2024-05-31 23:59 or 31.05.2024 23:59; mend it" in text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_dates_with_dots_and_slashes_are_read(tmp_path, suffix):
+    for times in (
+        ["2024-01-01", "31.01.2024 7:05", *["01.02.2024"] * 28],
+        ["01/01/2024", "31/1/2024 07:05", *["01/02/2024"] * 28],
+        ["01/01/2024", "1/31/2024 7:05", *["02/01/2024"] * 28],
+    ):
+        path = tmp_path / f"s{suffix}"
+        if suffix == ".csv":
+            dated(path, times)
+        else:
+            pq.write_table(pa.table({"u": np.arange(30.0), "t": times}), path)
+        time_N = beside(sequences(path, time="t"), "time_N")
+        assert (time_N[:2] - 1704067200).tolist() == [30 * 86400 + 7 * 3600 + 300, 31 * 86400]
+
+
+def test_what_tells_the_day_from_the_month_may_stand_in_a_later_file(tmp_path):
+    dated(tmp_path / "1.csv", ["01/02/2024"] * 30)
+    dated(tmp_path / "2.csv", ["01/02/2024"] * 29 + ["01/31/2024"])
+    assert beside(sequences(tmp_path, time="t"), "time_N")[0] == 1704153600
+
+
+def test_dates_that_may_be_of_two_days_are_refused_with_what_works(tmp_path):
+    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["01/02/2024"] * 25)
+    assert message(sequences(path, time="t")) == (
+        f"{path}: column 't' (preprocess.time), line 7: is '01/02/2024' day/month or month/day? "
+        "No row tells: none has a number above 12 there. Write dates as 2024-05-31 or 31.05.2024"
     )
 
 

@@ -268,6 +268,15 @@ def test_dates_are_called_dates(csv, parquet):
     )
 
 
+@pytest.mark.parametrize("cell", ["7:30", "12:30:00", "26:10:05", "01.02.24", "1/2/2024"])
+def test_the_time_is_no_advice_for_what_it_would_refuse(csv, cell):
+    text = message(csv(f"a,t\n1,{cell}\n2,{cell}\n"))
+    assert text.endswith(
+        f"{cell!r} is a date or time, and an autoencoder needs numbers or levels. Leave the column "
+        "out (params.yaml: preprocess.drop: [t]), or save it as a number, such as hours or days."
+    )
+
+
 def test_an_identifier_is_no_feature(csv):
     rows = "".join(f"{i},P{i},x\n" for i in range(300))
     assert message(csv("a,id,b\n" + rows)) == (

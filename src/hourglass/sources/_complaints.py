@@ -57,15 +57,34 @@ def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> DataError:
     )
 
 
-def dates(where: str, cells: Sequence[Cell]) -> DataError:
-    """Columns of dates or times, each with its first one."""
+def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataError:
+    """Columns of dates or times, each with its first one.
+
+    Args:
+        where: Of the columns.
+        cells: The texts.
+        readable: Columns that preprocess.time takes: no times of day, no durations.
+    """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
     also = f" Dates or times are also in: {listed(names[1:])}." if names[1:] else ""
+    choice = "save it as a number, such as hours or days"
+    if name in readable:
+        choice = "name it in preprocess.time if rows are to be split by it"
     return DataError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is a date or time, and an "
         "autoencoder needs numbers or levels. Leave the column out (params.yaml: preprocess.drop: "
-        f"{yaml_list(names)}), or name it in preprocess.time if rows are to be split by it.{also}"
+        f"{yaml_list(names)}), or {choice}.{also}"
+    )
+
+
+def day_or_month(where: str, cell: Cell) -> DataError:
+    """A column of dates with slashes none of which tells whether the day stands first."""
+    name, place, text = cell
+    return DataError(
+        f"{where}: column {name!r} (preprocess.time), {place}: is {shortened(text)!r} day/month or "
+        "month/day? No row tells: none has a number above 12 there. Write dates as 2024-05-31 or "
+        "31.05.2024"
     )
 
 

@@ -175,7 +175,11 @@ class Planner:
         if days:
             table = self._first_with(days[0], Sort.TIME)
             cells = [(n, *self._first_value(table, n)) for n in days]
-            raise complaints.dates(f"{table.file}", cells)
+            types = {n: self._first_with(n, Sort.TIME).types[n] for n in days}
+            dated = [
+                n for n in days if pa.types.is_timestamp(types[n]) or pa.types.is_date(types[n])
+            ]
+            raise complaints.dates(f"{table.file}", cells, dated)
 
     def _first_with(self, name: str, *sorts: Sort) -> Table:
         """The first file that holds one of these in a column."""

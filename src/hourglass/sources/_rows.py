@@ -20,7 +20,7 @@ from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Gaps, Levels
 from hourglass.sources._plan import CATEGORICAL, Plan, Planner
 from hourglass.sources._table import NUMERIC, Block, Sort, Table, chunk_rows, numbers, sort_of
 from hourglass.sources._texts import has_comma, has_point, is_number, shortened
-from hourglass.sources._times import times
+from hourglass.sources._times import Days, are_dates, has_slashes, times
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,13 @@ class Rows:
         table = self._tables[number]
         folder = os.path.commonpath([t.file.parent for t in self._tables])
         return f"{table.file.relative_to(folder)}, {table.place(row - self._starts[number])}"
+
+    @cached_property
+    def _days(self) -> Days:
+        """Of the times."""
+        name = self.plan.roles.get("time", "")
+        wanted = {name: Sort.TEXT}
+        return Days(lambda: ((b.column(name) for b in t.blocks(wanted)) for t in self._tables))
 
     def _start(self) -> _Pass:
         plan, gaps = self.plan, Gaps.of(self._options.missing_values)
@@ -199,7 +206,8 @@ class Rows:
         days = [name for name, levels in state.levels.items() if levels.are_dates]
         if days:
             cells = [self._first_cell(name, state.levels[name]) for name in days]
-            raise complaints.dates(self._where, cells)
+            readable = [n for n in days if are_dates(pa.array(state.levels[n].texts))]
+            raise complaints.dates(self._where, cells, readable)
         limits = {f"which has at most {MOST_LEVELS}": self._with_too_many(state)}
         if at_end:
             limits["whose values recur: two rows for each at least"] = self._without_rows(state)
@@ -256,7 +264,7 @@ class Rows:
         return code_N.astype(np.int64)
 
     def _time(self, name: str, column: pa.Array, state: _Pass) -> NDArray[np.float64]:
-        time_N = times(self._typed(name, column))
+        time_N = times(self._typed(name, column), self._days)
         self._refuse_first("time", name, np.isnan(time_N), column, state)
         return time_N
 
@@ -282,6 +290,9 @@ class Rows:
             return
         row = int(np.argmax(wrong_N))
         value = column[row].as_py()
+        if role == "time" and has_slashes(str(value)) and self._days.first is None:
+            place = self.place(state.rows + row)
+            raise complaints.day_or_month(self._where, (name, place, str(value)))
         missing = value is None or value != value or str(value).strip() in state.gaps.texts
         said = "the value is missing" if missing else f"{shortened(str(value))!r} is no {role}"
         raise DataError(
@@ -292,7 +303,7 @@ class Rows:
 
 _NEEDS = {
     "group": "each row needs its group",
-    "time": "each row needs a number, a date or a time such as 2024-05-31T12:30",
+    "time": "each row needs a number, or a date such as 2024-05-31 12:30 or 31.05.2024 12:30",
     "weight": "each row needs a number above 0",
 }
 

@@ -13,6 +13,7 @@ from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.sources._beside import Clock, Labels, group_codes, weights
 from hourglass.sources._series_files import Rows, SeriesFile
+from hourglass.sources._times import Days
 
 _Key = tuple[int, str]  # of a series within its file: period and group
 
@@ -103,7 +104,7 @@ def by_group(series: Series, options: Preprocess) -> Parts:
 
 
 def survey(
-    files: Sequence[SeriesFile], channel: str, options: Preprocess, labels: Labels
+    files: Sequence[SeriesFile], channel: str, options: Preprocess, labels: Labels, days: Days
 ) -> list[Series]:
     """Finds the series by what stands beside the channels.
 
@@ -112,6 +113,7 @@ def survey(
         channel: One that is read where nothing stands beside them, to count rows.
         options: Which columns are group, time, label and weight.
         labels: Gets to see all labels.
+        days: Of the times.
 
     Raises:
         DataError: the rows of a group don't stand together, or times fall; the row is named.
@@ -120,7 +122,7 @@ def survey(
     found: list[Series] = []
     first = 0
     for number, file in enumerate(files):
-        for name, group, rows in _Walk(file, options, labels).series(channel):
+        for name, group, rows in _Walk(file, options, labels, days).series(channel):
             found.append(Series(name, number, groups.setdefault(group, len(groups)), first, rows))
             first += rows
     return found
@@ -135,9 +137,9 @@ def columns_beside(options: Preprocess) -> tuple[str, ...]:
 class _Walk:
     """One file from its first row to its last."""
 
-    def __init__(self, file: SeriesFile, options: Preprocess, labels: Labels) -> None:
+    def __init__(self, file: SeriesFile, options: Preprocess, labels: Labels, days: Days) -> None:
         self._file, self._options, self._labels = file, options, labels
-        self._clock = Clock(file, options.time, options.missing_values)
+        self._clock = Clock(file, options.time, options.missing_values, days)
         self._key: _Key | None = None
         self._seen: set[_Key] = set()
         self._last_time, self._last_text = -np.inf, ""

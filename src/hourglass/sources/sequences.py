@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from hourglass.errors import ConfigError, DataError
 from hourglass.sources import LABEL, Chunk, Layout, Source
-from hourglass.sources._beside import Clock, Labels, gaps_as_nan, weights
+from hourglass.sources._beside import Clock, Labels, days_of, gaps_as_nan, weights
 from hourglass.sources._series import Parts, Series, by_group, by_time, columns_beside, survey
 from hourglass.sources._series_files import Rows, SeriesFile
 from hourglass.sources._series_find import Found, find
 from hourglass.sources._table import chunk_rows
+from hourglass.sources._times import Days
 from hourglass.sources._width import check_width
 from hourglass.sources._windows import Cutter, gathered
 
@@ -105,9 +106,15 @@ class Sequences(Source):
         return Labels(self.options.missing_values)
 
     @cached_property
+    def _days(self) -> Days:
+        """Of the times."""
+        return days_of(self._files, self.options.time)
+
+    @cached_property
     def _series(self) -> list[Series]:
         """All series; windows are known to lie in each split."""
-        series = survey(self._files, self._found.columns.channels[0], self.options, self._labels)
+        channel = self._found.columns.channels[0]
+        series = survey(self._files, channel, self.options, self._labels, self._days)
         self._check_windows(series)
         return series
 
@@ -130,7 +137,7 @@ class Sequences(Source):
         beside = columns_beside(self.options)
         for number, own in groupby(self._series, key=lambda s: s.file):
             file = self._files[number]
-            clock = Clock(file, self.options.time, self.options.missing_values)
+            clock = Clock(file, self.options.time, self.options.missing_values, self._days)
             cuts = _Cuts([(s, Cutter(s, self._parts(s), self.options.window)) for s in own])
             row = 0
             for block in file.blocks(self._found.columns.channels, beside):
