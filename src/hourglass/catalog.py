@@ -26,6 +26,11 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things: "1 cell", "3 cells"."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 class Catalog(Generic[T]):
     """The entries of one package: entry `x` is the object `attribute` of module `package.x`.
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.csv as pc
 
+from hourglass.catalog import counted
 from hourglass.errors import DataError
 from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, sort_of
 from hourglass.sources._texts import (
     NULLS,
-    counted,
     has_comma,
     has_point,
     is_number,
@@ -328,8 +328,8 @@ class Delimited(Table):
 
     def _ragged(self, line: int, record: list[str]) -> DataError:
         return DataError(
-            f"{self.file}: line {line} has {counted(record, 'cell')}, but the header names "
-            f"{counted(self.names, 'column')} (separated by {self._delimiter!r}); mend the line "
+            f"{self.file}: line {line} has {counted(len(record), 'cell')}, but the header names "
+            f"{counted(len(self.names), 'column')} (separated by {self._delimiter!r}); mend the line "
             "(a cell that holds the separator must stand in quotes)"
         )
 

@@ -175,10 +175,7 @@ class Planner:
         if days:
             table = self._first_with(days[0], Sort.TIME)
             cells = [(n, *self._first_value(table, n)) for n in days]
-            types = {n: self._first_with(n, Sort.TIME).types[n] for n in days}
-            dated = [
-                n for n in days if pa.types.is_timestamp(types[n]) or pa.types.is_date(types[n])
-            ]
+            dated = [n for n in days if _has_date(self._first_with(n, Sort.TIME).types[n])]
             raise complaints.dates(f"{table.file}", cells, dated)
 
     def _first_with(self, name: str, *sorts: Sort) -> Table:
@@ -207,6 +204,10 @@ class Planner:
 
     def _holds_wide_integers(self, name: str) -> bool:
         return any(t.types[name] in (pa.int64(), pa.uint64()) for t in self._tables)
+
+
+def _has_date(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _as(sort: Sort) -> Sort:

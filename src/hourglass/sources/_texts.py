@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 LONGEST = 40  # letters of a text that a message shows
 
@@ -110,8 +110,3 @@ def yaml(text: str) -> str:
 def yaml_list(texts: Iterable[str]) -> str:
     """A YAML list that can be pasted into params.yaml."""
     return "[" + ", ".join(map(yaml, texts)) + "]"
-
-
-def counted(things: Sequence[object], what: str) -> str:
-    """How many there are: "1 cell", "3 cells"."""
-    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
