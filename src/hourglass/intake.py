@@ -25,6 +25,7 @@ from hourglass.errors import ConfigError, DataError
 from hourglass.inference import Extent
 from hourglass.moments import Gathering, Moments, slices
 from hourglass.paths import SPLITS, Paths
+from hourglass.schema import LEAST
 from hourglass.sources import Chunk, Layout, Source
 
 Array = NDArray[np.float64]
@@ -80,9 +81,9 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         intake = _Intake(source, layout, options, out)
         how = intake.run(paths)
         gaps = intake.missing_rows if options.missing == "drop_rows" else 0
-        counts = dict(zip(splitting.LEAST, (out.rows[s] for s in SPLITS), strict=True))
+        counts = dict(zip(LEAST, (out.rows[s] for s in SPLITS), strict=True))
         try:
-            splitting.check(counts, options, how)
+            splitting.check(counts, options, how, intake.more_rows)
         except DataError as error:
             lost = f" ({gaps} more were dropped for missing values)" if gaps else ""
             raise DataError(f"{source.title}: {error}{lost}") from None
@@ -214,6 +215,7 @@ class _Intake:
         self.missing_F = np.zeros(width, np.int64)
         self.missing_rows = 0
         self._first_gap = -1
+        self._groups = 0  # by which rows are dealt out
         self._rows = 0
         self.whole_F = np.ones(width, dtype=np.bool_)
 
@@ -236,6 +238,16 @@ class _Intake:
         self._refuse_gaps()
         return how
 
+    def more_rows(self) -> str:
+        """What would give each split more rows; "": nothing that is known of this source."""
+        if self._groups == 1:
+            return (
+                f"all rows are of one {self._options.group!r}, and a group goes to one split as a "
+                "whole: bring rows of about ten groups, or leave params.yaml: preprocess.group "
+                "empty"
+            )
+        return self._source.more_rows()
+
     def _lost(self) -> str:
         return (
             f" ({self.missing_rows} were dropped for missing values)" if self.missing_rows else ""
@@ -247,6 +259,7 @@ class _Intake:
             split_B = block.split_N
         elif how == "group":
             assert block.group_N is not None  # noqa: S101  # `_how` saw to it
+            self._groups = max(self._groups, int(block.group_N.max()) + 1)
             split_B = splitting.by_group(block.group_N, options)
         else:
             split_B = splitting.deal(number, len(block.values_NF), options)

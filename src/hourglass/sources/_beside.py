@@ -41,6 +41,11 @@ class Clock:
         self._missing, self._days = missing, days
         self._expected = ""
 
+    @property
+    def unit(self) -> str:
+        """Of what `read` gave: " s" for dates."""
+        return " s" if self._expected == _DATE else ""
+
     def read(self, times: pa.Array, row: int) -> NDArray[np.float64]:
         """Times of the rows from `row` on: numbers as they are, dates as seconds. Shape (N,).
 

@@ -329,8 +329,8 @@ class Delimited(Table):
     def _ragged(self, line: int, record: list[str]) -> DataError:
         return DataError(
             f"{self.file}: line {line} has {counted(len(record), 'cell')}, but the header names "
-            f"{counted(len(self.names), 'column')} (separated by {self._delimiter!r}); mend the line "
-            "(a cell that holds the separator must stand in quotes)"
+            f"{counted(len(self.names), 'column')} (separated by {self._delimiter!r}); mend the "
+            "line (a cell that holds the separator must stand in quotes)"
         )
 
     def _unreadable(self, cause: str) -> DataError:

@@ -9,6 +9,7 @@ from hourglass.config import Preprocess
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources._series_files import SeriesFile
 
+NO_NUMBERS = "holds no numbers"  # why a column is left out
 _BESIDE = ("label", "group", "time", "weight")
 
 
@@ -38,7 +39,7 @@ def choose(file: SeriesFile, options: Preprocess) -> Columns:
         chosen = {n for pattern in options.columns for n in _matches(file, "columns", pattern)}
         dropped |= {name: "not named in preprocess.columns" for name in left if name not in chosen}
     else:
-        dropped |= {name: "holds no numbers" for name in left if name in file.texts}
+        dropped |= {name: NO_NUMBERS for name in left if name in file.texts}
     channels = tuple(name for name in file.names if name not in dropped)
     if not channels:
         reasons = listed([f"{name!r} {reason}" for name, reason in dropped.items()])

@@ -28,7 +28,8 @@ class Steps:
     def __init__(self) -> None:
         self.repeated = 0
         self._first_repeat: _Row | None = None
-        self._longest, self._longest_at = 0.0, None  # type: float, _Row | None
+        self._longest = 0.0
+        self._longest_at: _Row | None = None
         self._counts: Counter[float] = Counter()
 
     def add(self, step_N: NDArray[np.float64], file: SeriesFile, row: int) -> None:
