@@ -27,6 +27,7 @@ from hourglass.moments import Gathering, Moments, slices
 from hourglass.paths import SPLITS, Paths
 from hourglass.schema import LEAST
 from hourglass.sources import Chunk, Layout, Source
+from hourglass.suspects import Copies, Counters
 
 Array = NDArray[np.float64]
 # Magnitudes of values: errors are squared and summed, and a square beyond float64's range would
@@ -56,6 +57,9 @@ class Taken:
         digest: Of the values, first 16 hex digits of a SHA-256.
         split: How rows were dealt out, see `Schema.split`.
         gaps: Rows that were dropped for missing values.
+        counters: Columns of a table that go on by the same step from row to row.
+        copies: Validation and test rows that are training rows too, see `Copies.shared`; of
+            windows, which may well be alike, none.
     """
 
     extent: Extent
@@ -66,6 +70,8 @@ class Taken:
     digest: str
     split: str
     gaps: int
+    counters: tuple[int, ...]
+    copies: Mapping[str, tuple[int, int, int]]
 
 
 def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> Taken:
@@ -97,6 +103,8 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         digest=out.digest(),
         split=how,
         gaps=gaps,
+        counters=tuple(intake.counters.found),
+        copies={split: out.copies.shared(split, SPLITS[0]) for split in SPLITS[1:]},
     )
 
 
@@ -107,6 +115,8 @@ class _Splits:
         self._layout, self._paths, self._files = layout, paths, files
         width = len(layout.names)
         self.figures = {s: Gathering(width) for s in SPLITS}
+        self.copies = Copies(width)
+        self._may_be_alike = len(layout.shape or ()) == 2  # windows of quiet stretches
         self.rows = dict.fromkeys(SPLITS, 0)
         self.counts = {name: np.zeros(0, np.int64) for name in layout.categorical}
         self._sha = {s: hashlib.sha256() for s in SPLITS}
@@ -162,6 +172,8 @@ class _Splits:
     def _write(self, parts: list[tuple[str, Chunk]]) -> None:
         for split, own in parts:
             self._values[split].append(own.values_NF)
+            if not self._may_be_alike:
+                self.copies.add(split, own.values_NF)
             self.rows[split] += len(own.values_NF)
             for field, (name, dtype) in BESIDE.items():
                 values_B = getattr(own, field)
@@ -215,6 +227,7 @@ class _Intake:
         self.missing_F = np.zeros(width, np.int64)
         self.missing_rows = 0
         self._first_gap = -1
+        self.counters = Counters(0 if layout.shape else width)
         self._groups = 0  # by which rows are dealt out
         self._rows = 0
         self.whole_F = np.ones(width, dtype=np.bool_)
@@ -296,6 +309,7 @@ class _Intake:
             if not values_NF.flags.writeable:
                 values_NF = values_NF.copy()
                 numbered = replace(numbered, values_NF=values_NF)
+            self.counters.add(values_NF)
             values_NF += 0.0  # -0.0 becomes 0.0: equal values have equal digests
             with np.errstate(invalid="ignore", over="ignore"):
                 total = np.abs(values_NF.sum())  # NaN or infinite if one of them is

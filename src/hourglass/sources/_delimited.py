@@ -42,6 +42,8 @@ _AS = {
     Sort.BOOLEAN: pa.bool_(),
     Sort.TEXT: pa.dictionary(pa.int32(), pa.string()),
 }
+_CODE = re.compile(r"0\d+")
+_CODE_ROWS = 100  # in which numbers with leading zeros are looked for
 _WORDY = (Sort.TEXT, Sort.TIME)
 _WORDS = re.compile(r"[^\s:][\s:]+[^\s:]")  # two, or numbers, with blanks or colons between
 
@@ -90,6 +92,16 @@ class Delimited(Table):
         unknown = [n for n in names if pa.types.is_null(self.types[n])]
         if unknown and not self.empty:
             self.types = {**self.types, **self._types_further_on(unknown)}
+
+    def codes(self) -> Mapping[str, str]:
+        """See `Table.codes`."""
+        found: dict[str, str] = {}
+        with self._text() as text:
+            for _, record in islice(self._records(text), 1, 1 + _CODE_ROWS):
+                for name, cell in zip(self.names, record, strict=False):
+                    if cell[:1] == "0" and _CODE.fullmatch(cell):
+                        found.setdefault(name, cell)
+        return found
 
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`."""

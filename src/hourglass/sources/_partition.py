@@ -40,6 +40,10 @@ class Partition(Table):
         self._table.check([name for name in names if name not in self._values])
         self.types = {**self.types, **self._table.types}
 
+    def codes(self) -> Mapping[str, str]:
+        """See `Table.codes`."""
+        return self._table.codes()
+
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`."""
         inner = {name: sort for name, sort in wanted.items() if name not in self._values}

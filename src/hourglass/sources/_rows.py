@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.sources import LABEL, Chunk
@@ -19,7 +20,7 @@ from hourglass.sources import _complaints as complaints
 from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Gaps, Levels
 from hourglass.sources._plan import CATEGORICAL, Plan, Planner
 from hourglass.sources._table import NUMERIC, Block, Sort, Table, chunk_rows, numbers, sort_of
-from hourglass.sources._texts import has_comma, has_point, is_number, shortened
+from hourglass.sources._texts import has_comma, has_point, is_number, shortened, yaml
 from hourglass.sources._times import Days, are_dates, has_slashes, times
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,24 @@ class Rows:
     @cached_property
     def plan(self) -> Plan:
         """What becomes of the columns; see `Planner.plan`."""
-        return Planner(self._tables, self._options, self._where).plan()
+        plan = Planner(self._tables, self._options, self._where).plan()
+        self._warn_of_codes([plan.layout.names[i] for i in plan.numeric])
+        return plan
+
+    def _warn_of_codes(self, names: Sequence[str]) -> None:
+        """Says which numbers are written with leading zeros, as codes are."""
+        codes = self._tables[0].codes()
+        found = [name for name in names if name in codes]
+        if found:
+            log.warning(
+                "%s: codes, such as postcodes, among the numbers? Leading zeros get lost: %s; if "
+                "they are no quantities, name them in params.yaml: preprocess.drop, or with up to "
+                "%d values in preprocess.kinds: {%s: categorical}",
+                self._where,
+                listed([f"{name!r} ({shortened(codes[name])})" for name in found]),
+                MOST_LEVELS,
+                yaml(found[0]),
+            )
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`: all chunks but the last have the same number of rows."""

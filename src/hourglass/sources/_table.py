@@ -145,6 +145,10 @@ class Table(ABC):
             DataError: one of these columns can't be used.
         """
 
+    def codes(self) -> Mapping[str, str]:
+        """Columns of numbers whose first rows hold one with a leading zero -> that text."""
+        return {}
+
     @abstractmethod
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """The rows in their order, each block with the columns that are wanted.
