@@ -103,7 +103,9 @@ class Copies:
         if not {split, other} <= set(self._hashes):
             return 0, -1, -1
         own_N, other_N = (np.concatenate(self._hashes[s]) for s in (split, other))
-        copy_N = np.isin(own_N, other_N)
+        known_N = np.sort(other_N)  # far faster than np.isin
+        at_N = np.searchsorted(known_N, own_N).clip(max=len(known_N) - 1)
+        copy_N = known_N[at_N] == own_N
         if not copy_N.any():
             return 0, -1, -1
         first = int(np.argmax(copy_N))
