@@ -140,7 +140,7 @@ def test_a_header_without_rows(csv):
 
 def test_a_parquet_file_without_rows(parquet):
     text = message(parquet(pa.table({"a": pa.array([], pa.float64())})))
-    assert text == "t.parquet holds 1 columns and 0 rows; add the rows"
+    assert text == "t.parquet holds 1 column and 0 rows; add the rows"
 
 
 def test_a_text_among_numbers_is_named_with_its_line(csv):
@@ -343,6 +343,35 @@ def test_numbers_instead_of_a_header(csv):
         "t.csv: the first line holds numbers (0.5, -1.25, 7, ...) where the names of the columns "
         "are expected; add a header line"
     )
+
+
+@pytest.mark.parametrize("first", ["sep=;", "# exported by X", "Report, 2024-05-31", "Report"])
+def test_lines_before_the_header_are_named_rather_than_the_header(csv, first):
+    assert message(csv(f"{first}\na;b;c\n1;2;3\n4;5;6\n")) == (
+        f"t.csv: line 1, {first!r}, is not the header line: the table seems to begin in line 2, "
+        "'a;b;c'; delete what stands before it"
+    )
+
+
+@pytest.mark.parametrize("text", ["#id,b\n1,2\n3,4\n", "note\nx; y\nx; y\n"])
+def test_a_header_is_no_line_before_the_header(csv, text):
+    source = SOURCES.load("tabular")(preprocess(source="tabular"), csv(text))
+    assert len(source.layout().names) == text.count(",", 0, 5) + 1
+
+
+@pytest.mark.parametrize("cells", [["3.2 mm", "4.1 mm", "5 mm"], ["5.0%", "7.5%", "5.0%"]])
+def test_numbers_with_a_unit_are_called_so(csv, cells):
+    unit = cells[0].lstrip("0123456789. ")
+    assert message(csv("a,b\n" + "".join(f"1,{cell}\n" for cell in cells))) == (
+        f"t.csv: column 'b', line 2: {cells[0]!r} is a number with a unit. Take {unit!r} out of all "
+        "its cells (name it in the header, if you like); if the column holds levels, say so in "
+        "params.yaml: preprocess.kinds: {b: categorical}; or leave it out (preprocess.drop: [b])"
+    )
+
+
+def test_names_with_a_comma_stand_in_quotes_in_lists(csv):
+    text = message(csv('"Name, Vorname",b\n1,2\n'), drop=("c",), error=UnknownNameError)
+    assert text.endswith("(columns: 'Name, Vorname', b)")
 
 
 @pytest.mark.parametrize("row", ["3", "3,4,5"])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hourglass import splitting
 from hourglass.arrays import Growing, ahead, growing
-from hourglass.catalog import listed
+from hourglass.catalog import column_names, listed
 from hourglass.config import Preprocess
 from hourglass.errors import ConfigError, DataError
 from hourglass.inference import Extent
@@ -366,8 +366,8 @@ class _Intake:
         empty = [name for name, count in counts.items() if count == self._rows]
         if options.missing == "drop_rows" and empty:
             raise DataError(
-                f"{title}: column {empty[0]!r} has no value in any of the {self._rows} rows; "
-                f"leave it out (params.yaml: preprocess.drop, which needs: {listed(empty)})"
+                f"{title}: column {empty[0]!r} has no value in any row; "
+                f"leave it out (params.yaml: preprocess.drop, which needs: {column_names(empty)})"
             )
         if options.missing == "error":
             shown = listed([f"{name!r} {count}" for name, count in counts.items()])

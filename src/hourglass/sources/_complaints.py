@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hourglass.catalog import listed
+from hourglass.catalog import column_names, counted
 from hourglass.errors import DataError
 from hourglass.sources._texts import hint, shortened, yaml, yaml_list
 
@@ -19,7 +19,7 @@ def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") ->
     """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
-    also = f" Texts among numbers are also in: {listed(names[1:])}." if names[1:] else ""
+    also = f" Texts among numbers are also in: {column_names(names[1:])}." if names[1:] else ""
     meant = hint(text, decimal)  # then it is a number, and stands for no gap
     gap = (
         "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
@@ -57,6 +57,17 @@ def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> DataError:
     )
 
 
+def with_unit(where: str, cell: Cell, unit: str) -> DataError:
+    """A column of numbers with a unit behind them."""
+    name, place, text = cell
+    return DataError(
+        f"{where}: column {name!r}, {place}: {shortened(text)!r} is a number with a unit. Take "
+        f"{unit!r} out of all its cells (name it in the header, if you like); if the column holds "
+        f"levels, say so in params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave "
+        f"it out (preprocess.drop: {yaml_list([name])})"
+    )
+
+
 def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataError:
     """Columns of dates or times, each with its first one.
 
@@ -67,7 +78,7 @@ def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataErr
     """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
-    also = f" Dates or times are also in: {listed(names[1:])}." if names[1:] else ""
+    also = f" Dates or times are also in: {column_names(names[1:])}." if names[1:] else ""
     choice = "save it as a number, such as hours or days"
     if name in readable:
         choice = "name it in preprocess.time if rows are to be split by it"
@@ -102,10 +113,10 @@ def no_levels(
         limit: What is allowed, as a clause.
     """
     shown = ", ".join(repr(shortened(text)) for text in texts)
-    also = f" The same holds for: {listed(names[1:])}." if names[1:] else ""
+    also = f" The same holds for: {column_names(names[1:])}." if names[1:] else ""
     return DataError(
-        f"{where}: column {names[0]!r} holds {count} different values in {rows} rows (such as "
-        f"{shown}): an identifier or free text is no feature, {limit}. Leave the column out "
+        f"{where}: column {names[0]!r} holds {counted(count, 'different value')} in "
+        f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no feature, {limit}. Leave the column out "
         f"(params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
         f"preprocess.group if it is one.{also}"
     )

@@ -22,6 +22,7 @@ from hourglass.sources._texts import (
     NULLS,
     has_comma,
     has_point,
+    is_meant_as_number,
     is_number,
     is_utf8,
     may_be_thousands,
@@ -42,6 +43,7 @@ _AS = {
     Sort.BOOLEAN: pa.bool_(),
     Sort.TEXT: pa.dictionary(pa.int32(), pa.string()),
 }
+_PREAMBLE_LINES = 20  # of the file, among which the header line is
 _CODE = re.compile(r"0\d+")
 _CODE_ROWS = 100  # in which numbers with leading zeros are looked for
 _WORDY = (Sort.TEXT, Sort.TIME)
@@ -67,7 +69,9 @@ class Delimited(Table):
         self.file = file
         self._nulls = list(nulls)
         self._compression = COMPRESSIONS.get(file.suffix.lower())
-        self._delimiter = _delimiter(self._head())
+        head = self._head()
+        self._delimiter = _delimiter(head)
+        self._refuse_preamble(head)
         with self._text() as text:
             records = self._records(text)
             _, header = next(records, (0, []))
@@ -148,6 +152,27 @@ class Delimited(Table):
                     f"at position {error.start + 1}); save the file in UTF-8"
                 ) from None
         return head
+
+    def _refuse_preamble(self, head: bytes) -> None:
+        """Lines before the header would be taken for it, and the header blamed for a row."""
+        lines = head.decode("utf-8-sig", "replace").splitlines()[:_PREAMBLE_LINES]
+        for separator in ",;\t|":
+            records = list(csv.reader(lines, delimiter=separator))
+            counts = [len(record) for record in records]
+            begin = next((i for i, n in enumerate(counts) if n == max(counts)), 0)
+            table = records[begin:]
+            if (
+                max(counts, default=0) > 1 == counts[0]
+                and len(table) > 1
+                and {len(record) for record in table if record} == {max(counts)}
+                and not any(map(is_meant_as_number, table[0]))
+                and any(map(is_meant_as_number, table[1]))
+            ):
+                raise DataError(
+                    f"{self.file}: line 1, {shortened(lines[0])!r}, is not the header line: the "
+                    f"table seems to begin in line {begin + 1}, {shortened(lines[begin])!r}; "
+                    "delete what stands before it"
+                )
 
     @contextmanager
     def _text(self) -> Iterator[TextIO]:

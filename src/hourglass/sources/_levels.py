@@ -1,5 +1,6 @@
 """Texts become codes 0, 1, ... in the order in which they first appear."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hourglass.sources._table import Sort, sort_of
-from hourglass.sources._texts import NULLS, is_date, is_meant_as_number, is_number, shortest
+from hourglass.sources._texts import NULLS, is_date, is_meant_as_number, is_number, shortest, unit
 
 MOST_LEVELS = 1000
 
@@ -143,6 +144,14 @@ class FeatureLevels(Levels):
     def are_dates(self) -> bool:
         """Whether most values are dates or times, likewise."""
         return not self._declared and self._share(is_date) > 0.5
+
+    @property
+    def unit(self) -> str:
+        """The unit that stands behind most values, likewise, if they have fractions; "" if none."""
+        units = Counter(unit(text) for text in self._codes if "." in text or "," in text)
+        best = max(units, key=lambda u: units[u], default="")
+        told = best and not self._declared and self._share(lambda text: unit(text) == best) > 0.5
+        return best if told else ""
 
     def _share(self, test: Callable[[str], bool]) -> float:
         of_it_L = np.fromiter(map(test, self._codes), dtype=bool, count=len(self))

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from hourglass.catalog import listed
+from hourglass.catalog import column_names
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.sources import Layout
@@ -94,8 +94,8 @@ class Planner:
         missing += [r for r in own_roles.values() if r not in should and r not in table.others]
         new = [name for name in table.names if name not in should]
         if missing or new:
-            changes = [f"lacks {listed(missing)}"] * bool(missing)
-            changes += [f"has {listed(new)} besides"] * bool(new)
+            changes = [f"lacks {column_names(missing)}"] * bool(missing)
+            changes += [f"has {column_names(new)} besides"] * bool(new)
             raise DataError(
                 f"{table.file} {' and '.join(changes)}, compared with the columns of {first.file}; "
                 "all files must have the same columns: mend the file, or name the files that "

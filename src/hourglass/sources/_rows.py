@@ -221,6 +221,9 @@ class Rows:
         for name, levels in state.levels.items():
             if levels.are_numbers:
                 raise self._no_numbers(name, levels)
+            if levels.unit:
+                cell = self._first_cell(name, levels)
+                raise complaints.with_unit(self._where, cell, levels.unit)
         days = [name for name, levels in state.levels.items() if levels.are_dates]
         if days:
             cells = [self._first_cell(name, state.levels[name]) for name in days]

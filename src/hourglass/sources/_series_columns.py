@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from hourglass.catalog import listed, nearest
+from hourglass.catalog import column_names, listed, nearest
 from hourglass.config import Preprocess
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources._series_files import SeriesFile
@@ -98,5 +98,5 @@ def _unknown(file: SeriesFile, key: str, name: str) -> UnknownNameError:
     known: Sequence[str] = file.names
     return UnknownNameError(
         f"params.yaml: preprocess.{key}: no column {name!r} in {file.file}{nearest(name, known)} "
-        f"(columns: {listed(known)})"
+        f"(columns: {column_names(known)})"
     )

@@ -16,6 +16,7 @@ _COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?|[-+]?\d{1,3}([.' ]\d{3})+(,\d+)?")
 _UNIT = re.compile(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+")
+_WITH_UNIT = re.compile(r"[-+]?\d+(?:[.,]\d+)? ?([^\d\s.,:/-][^\d\s.,]{0,4})")
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
 _YAML_WORDS = {"true", "false", "null"}
 
@@ -52,6 +53,12 @@ def has_point(text: str) -> bool:
 def may_be_thousands(text: str) -> bool:
     """Whether a comma may just as well separate the thousands, as in 1,234."""
     return bool(_THOUSANDS.fullmatch(text.strip()))
+
+
+def unit(text: str) -> str:
+    """The unit behind a number, "mm" of "3.2 mm"; "" if it is none."""
+    found = _WITH_UNIT.fullmatch(text.strip())
+    return found[1] if found else ""
 
 
 def is_date(text: str) -> bool:

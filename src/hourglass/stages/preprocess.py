@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hourglass import advice, intake, moments, suspects
-from hourglass.catalog import listed
+from hourglass.catalog import column_names, counted, listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
 from hourglass.inference import Extent, Known, infer
@@ -304,23 +304,23 @@ def _log(schema: Schema, found: dict[str, Any]) -> None:
     """Says what was decided."""
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
-        "%s: %d rows (%s), %d columns (%s), digest %s",
+        "%s: %s (%s), %s (%s), digest %s",
         schema.source,
-        sum(schema.rows[s] for s in SPLITS),
+        counted(sum(schema.rows[s] for s in SPLITS), "row"),
         ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
-        len(schema.columns),
+        counted(len(schema.columns), "column"),
         ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())),
         schema.digest,
     )
     for reason, rows in schema.left_out.items():
-        log.info("left out %d rows: %s", rows, reason)
+        log.info("left out %s: %s", counted(rows, "row"), reason)
     if schema.gaps:
         gaps = {c.name: c.missing for c in schema.columns if c.missing}
         shown = listed([f"{name!r} {n}" for name, n in gaps.items()])
         log.info("missing values are kept as missing, by column: %s", shown)
     for reason in dict.fromkeys(schema.dropped.values()):
         names = [name for name, its in schema.dropped.items() if its == reason]
-        log.info("left out, %s: %s", reason, listed(names))
+        log.info("left out, %s: %s", reason, column_names(names))
     log.info(
         "advice: scaler %s, losses %s: %s (data/interim/profile.html)",
         found["scaler"],
