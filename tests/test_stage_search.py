@@ -214,7 +214,7 @@ def test_a_bottleneck_as_wide_as_the_table_is_warned_of(caplog):
 
 
 def test_a_network_for_other_data_is_refused_before_candidates_are_named(tmp_path, caplog):
-    paths = make_mixed_files(tmp_path)
+    paths = Paths(make_mixed_files(tmp_path))
     model = PARAMS.model.model_copy(update={"kind": "convolutional"})
     with caplog.at_level("INFO"), pytest.raises(ConfigError, match="made for images"):
         search.run(PARAMS.model_copy(update={"model": model}), paths)

@@ -353,7 +353,7 @@ def test_lines_before_the_header_are_named_rather_than_the_header(csv, first):
     )
 
 
-@pytest.mark.parametrize("text", ["#id,b\n1,2\n3,4\n", "note\nx; y\nx; y\n"])
+@pytest.mark.parametrize("text", ["#id,b\n1,2\n3,4\n", "note\nx;y\nx;y\n"])
 def test_a_header_is_no_line_before_the_header(csv, text):
     source = SOURCES.load("tabular")(preprocess(source="tabular"), csv(text))
     assert len(source.layout().names) == text.count(",", 0, 5) + 1
@@ -363,8 +363,8 @@ def test_a_header_is_no_line_before_the_header(csv, text):
 def test_numbers_with_a_unit_are_called_so(csv, cells):
     unit = cells[0].lstrip("0123456789. ")
     assert message(csv("a,b\n" + "".join(f"1,{cell}\n" for cell in cells))) == (
-        f"t.csv: column 'b', line 2: {cells[0]!r} is a number with a unit. Take {unit!r} out of all "
-        "its cells (name it in the header, if you like); if the column holds levels, say so in "
+        f"t.csv: column 'b', line 2: {cells[0]!r} is a number with a unit. Take {unit!r} out of "
+        "all its cells (name it in the header, if you like); if the column holds levels, say so in "
         "params.yaml: preprocess.kinds: {b: categorical}; or leave it out (preprocess.drop: [b])"
     )
 

@@ -116,7 +116,7 @@ def no_levels(
     also = f" The same holds for: {column_names(names[1:])}." if names[1:] else ""
     return DataError(
         f"{where}: column {names[0]!r} holds {counted(count, 'different value')} in "
-        f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no feature, {limit}. Leave the column out "
-        f"(params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
+        f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no "
+        f"feature, {limit}. Leave the column out (params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
         f"preprocess.group if it is one.{also}"
     )

@@ -159,6 +159,8 @@ class Delimited(Table):
         for separator in ",;\t|":
             records = list(csv.reader(lines, delimiter=separator))
             counts = [len(record) for record in records]
+            if lines and lines[0].lower().startswith("sep="):  # Excel's own
+                counts[0] = 1
             begin = next((i for i, n in enumerate(counts) if n == max(counts)), 0)
             table = records[begin:]
             if (
