@@ -366,7 +366,7 @@ class _Intake:
         empty = [name for name, count in counts.items() if count == self._rows]
         if options.missing == "drop_rows" and empty:
             raise DataError(
-                f"{title}: column {empty[0]!r} has no value in any row; "
+                f"{title}: column {empty[0]!r} has no value in any of the {self._rows} rows; "
                 f"leave it out (params.yaml: preprocess.drop, which needs: {column_names(empty)})"
             )
         if options.missing == "error":

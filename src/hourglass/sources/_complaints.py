@@ -117,6 +117,7 @@ def no_levels(
     return DataError(
         f"{where}: column {names[0]!r} holds {counted(count, 'different value')} in "
         f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no "
-        f"feature, {limit}. Leave the column out (params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
-        f"preprocess.group if it is one.{also}"
+        f"feature, {limit}. Leave the column out (params.yaml: preprocess.drop: "
+        f"{yaml_list(names)}), or name it in preprocess.label or preprocess.group if it is one."
+        f"{also}"
     )
