@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from hourglass import __version__
-from hourglass.__main__ import COMMANDS, main
+from hourglass.__main__ import COMMANDS, _OneLine, main
 from hourglass.config import Params
 from hourglass.errors import DataError
 from hourglass.paths import Paths, write_csv, write_json, write_text
@@ -364,3 +364,12 @@ def test_a_further_rank_started_by_the_same_words_finds_the_folder(tmp_path):
     program, *rest = json.loads(done.stdout)
     assert rest == ["train"]
     assert Path(program).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("sources._image_folder", "sources"), ("stages.search", "search")]
+)
+def test_a_line_of_the_log_names_no_private_module(name, shown):
+    record = logging.LogRecord(f"hourglass.{name}", logging.WARNING, "", 0, "hello", (), None)
+    line = _OneLine("%(what)s: %(message)s").format(record)
+    assert line == f"{shown} warning: hello"

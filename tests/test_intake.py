@@ -273,6 +273,11 @@ def test_too_few_rows_say_how_many_were_dropped(tmp_path):
 def test_groups_that_are_too_few_are_told_as_groups(tmp_path):
     rows = replace(full(), group_N=np.zeros(ROWS, np.int64))
     with pytest.raises(
+        DataError, match=r"; all rows are of one 'g', and .*preprocess.group empty$"
+    ):
+        taken_in(tmp_path, rows, group="g")
+    rows = replace(full(), group_N=np.arange(ROWS) // (ROWS // 2))
+    with pytest.raises(
         DataError, match=r"300 rows are too few: .* bring more groups: each goes to"
     ):
         taken_in(tmp_path, rows, group="g")

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from hourglass.errors import ConfigError, UnknownNameError
-from hourglass.models import ACTIVATIONS, MODELS, Architecture, Autoencoder, activation, build
+from hourglass.models import (
+    ACTIVATIONS,
+    MODELS,
+    Architecture,
+    Autoencoder,
+    activation,
+    build,
+    check,
+)
 
 SHAPES = {None: None, 2: (8, 2), 3: (4, 4, 1)}  # 16 values for each `Autoencoder.dimensions`
 TABLE = Architecture(inputs=19, outputs=16, latent_dim=3, hidden=(12, 8), activation="silu")
@@ -221,3 +229,12 @@ def test_an_unknown_activation_is_answered_with_the_nearest():
 
 def test_the_shapes_hold_as_many_values_as_the_table():
     assert {prod(shape) for shape in SHAPES.values() if shape} == {TABLE.outputs}
+
+
+def test_a_kind_can_be_checked_before_anything_is_built():
+    check("dense", None)
+    check("temporal", (8, 2))
+    with pytest.raises(ConfigError, match="'temporal' is made for windows of series"):
+        check("temporal", None)
+    with pytest.raises(UnknownNameError, match=r"^params\.yaml: model\.kind: unknown model 'dens'"):
+        check("dens", None)

@@ -114,7 +114,9 @@ def test_images_beside_the_classes_have_no_label_and_are_warned_of(folder, caplo
     save(folder / "z.png", pixels(9))
     with caplog.at_level(logging.WARNING):
         assert np.isnan(beside(images(folder), "label_N")).tolist() == [False] * 5 + [True]
-    assert "1 images, the first is z.png, lie beside the folders of the classes" in caplog.text
+    assert (
+        "no label for 1 image beside the folders of the classes, the first is z.png" in caplog.text
+    )
 
 
 def test_hidden_files_and_links_that_lead_back_are_no_images(folder):
@@ -136,7 +138,7 @@ def test_files_that_are_no_images_are_said(folder, caplog):
     (folder / "notes.txt").write_text("hello")
     with caplog.at_level(logging.INFO):
         images(folder).layout()
-    assert "1 files that are no PNG, JPEG or TIFF are left out: notes.txt" in caplog.text
+    assert "left out, no PNG, JPEG or TIFF: 1 file: notes.txt" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF"])

@@ -2,7 +2,10 @@
 
 import gzip
 import logging
+import re
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -417,7 +420,11 @@ def test_times_begin_anew_with_each_series(tmp_path):
 def test_a_time_that_falls_is_named_with_both_values(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr("hourglass.sources._table.CHUNK_VALUES", chunk)
     times = ["2024-01-02", "2024-01-03", "2024-01-01", *["2024-01-09"] * 27]
-    remedy = "and rows of a series must be in the order of time; sort the file by t"
+    remedy = (
+        "and rows of a series must be in the order of time; sort the file by t; if it holds "
+        "several series (of machines, of persons), sorting would mix them: name the column that "
+        "tells them apart in params.yaml: preprocess.group, and sort by it first"
+    )
     path = dated(tmp_path / "s.csv", times)
     assert message(sequences(path, time="t")) == (
         f"{path}, line 4: t '2024-01-01' comes after '2024-01-03', {remedy}"
@@ -434,12 +441,41 @@ def test_a_time_that_is_none_is_named(tmp_path):
     path = dated(tmp_path / "s.csv", [*numbers[:7], "soon", *numbers[8:]])
     assert message(sequences(path, time="t")) == (
         f"{path}, line 9: 'soon' in 't', which orders the rows (params.yaml: preprocess.time), is "
-        "not a number"
+        "not a number; mend it, or give all rows a number, such as seconds"
     )
-    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["01.02.2024"] * 25)
-    assert "line 7: '01.02.2024' in 't'" in message(sequences(path, time="t"))
-    assert "is not a date or time in ISO 8601, such as 2024-05-31 23:59" in message(
-        sequences(path, time="t")
+    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["12:30:00"] * 25)
+    text = message(sequences(path, time="t"))
+    assert "line 7: '12:30:00' in 't'" in text
+    assert "is not a date such as 2024-05-31 23:59 or 31.05.2024 23:59; mend it" in text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_dates_with_dots_and_slashes_are_read(tmp_path, suffix):
+    for times in (
+        ["2024-01-01", "31.01.2024 7:05", *["01.02.2024"] * 28],
+        ["01/01/2024", "31/1/2024 07:05", *["01/02/2024"] * 28],
+        ["01/01/2024", "1/31/2024 7:05", *["02/01/2024"] * 28],
+    ):
+        path = tmp_path / f"s{suffix}"
+        if suffix == ".csv":
+            dated(path, times)
+        else:
+            pq.write_table(pa.table({"u": np.arange(30.0), "t": times}), path)
+        time_N = beside(sequences(path, time="t"), "time_N")
+        assert (time_N[:2] - 1704067200).tolist() == [30 * 86400 + 7 * 3600 + 300, 31 * 86400]
+
+
+def test_what_tells_the_day_from_the_month_may_stand_in_a_later_file(tmp_path):
+    dated(tmp_path / "1.csv", ["01/02/2024"] * 30)
+    dated(tmp_path / "2.csv", ["01/02/2024"] * 29 + ["01/31/2024"])
+    assert beside(sequences(tmp_path, time="t"), "time_N")[0] == 1704153600
+
+
+def test_dates_that_may_be_of_two_days_are_refused_with_what_works(tmp_path):
+    path = dated(tmp_path / "s.csv", ["2024-01-01"] * 5 + ["01/02/2024"] * 25)
+    assert message(sequences(path, time="t")) == (
+        f"{path}: column 't' (preprocess.time), line 7: is '01/02/2024' day/month or month/day? "
+        "No row tells: none has a number above 12 there. Write dates as 2024-05-31 or 31.05.2024"
     )
 
 
@@ -460,6 +496,80 @@ def test_a_weight_that_is_no_number_above_0_is_named(tmp_path, weight):
     path = csv(tmp_path / "s.csv", "u,w\n" + "\n".join(lines))
     text = message(sequences(path, weight="w"))
     assert text.startswith(f"{path}, line 22: the weight {weight or 'None'!r} in 'w' (params.yaml")
+
+
+def interleaved(path, when=lambda t: t // 2, rows=60):
+    """Two machines in turn, as texts, with a time that both share."""
+    lines = [f"{t},{when(t)},{'ab'[t % 2]},ok" for t in range(rows)]
+    return csv(path, "u,t,machine,note\n" + "\n".join(lines) + "\n")
+
+
+def test_texts_that_may_tell_series_apart_are_named_once(tmp_path, caplog):
+    path = interleaved(tmp_path / "s.csv")
+    with caplog.at_level(logging.WARNING):
+        values(sequences(path))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"sequences: {path}: each file is read as one series, and texts with few values are left "
+        "out: 'machine'; if one of them tells series apart (a machine, a person), name it in "
+        "params.yaml: preprocess.group, or windows mix them; else in preprocess.drop"
+    ]
+
+
+@pytest.mark.parametrize("options", [{"drop": ["machine"]}, {"length": 20}])
+def test_no_text_is_named_that_was_dropped_or_has_too_few_rows(tmp_path, caplog, options):
+    path = interleaved(tmp_path / "s.csv", rows=200 if "drop" in options else 36)
+    if "drop" in options:
+        values(sequences(path, **options))
+    else:
+        message(sequences(path, **options))
+    assert "texts with few values" not in caplog.text
+
+
+def test_times_that_fall_name_the_column_that_may_be_the_group(tmp_path):
+    path = interleaved(tmp_path / "s.csv", when=lambda t: t % 2 * 100 + t)
+    assert "preprocess.group, such as 'machine', and sort by it first" in message(
+        sequences(path, time="t")
+    )
+
+
+def test_times_that_repeat_within_a_series_are_warned_of_with_the_first(tmp_path, caplog):
+    path = interleaved(tmp_path / "s.csv")
+    with caplog.at_level(logging.WARNING):
+        values(sequences(path, time="t", drop=["machine"]))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"sequences: {path}: 30 rows within a series have the t of the row before, the first is "
+        f"line 3 of {path}; if the file holds several series (of machines, of persons), name the "
+        "column that tells them apart in params.yaml: preprocess.group, and sort by it first"
+    ]
+
+
+def said_of_steps(caplog, path, **changes):
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        values(sequences(path, time="t", **changes))
+    return [
+        r.getMessage().partition(": t: ")[2] for r in caplog.records if ": t: " in r.getMessage()
+    ]
+
+
+def test_one_line_says_how_times_go_on(tmp_path, caplog):
+    moments = np.datetime64("2024-01-01T00:00:00") + 10 * np.arange(40)
+    path = dated(tmp_path / "s.csv", moments)
+    assert said_of_steps(caplog, path) == ["steps of 10 s"]
+    moments[10:] += 190
+    moments[20:] += 20
+    path = dated(tmp_path / "s.csv", moments)
+    assert said_of_steps(caplog, path) == [
+        f"steps of 10 s; 2 gaps, the longest of 200 s before line 12 of {path}"
+    ]
+    path = dated(tmp_path / "s.csv", 0.1 * np.arange(40))
+    assert said_of_steps(caplog, path) == ["steps of 0.1"]
+    path = dated(tmp_path / "s.csv", np.cumsum([1, 2, 4, 2] * 10))
+    assert said_of_steps(caplog, path) == [
+        f"steps of 2 (51% of them); 10 gaps, the longest of 4 before line 4 of {path}"
+    ]
+    path = dated(tmp_path / "s.csv", [5] * 40)
+    assert said_of_steps(caplog, path) == ["all rows of a series have one time"]
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -497,8 +607,8 @@ def test_names_of_groups_are_texts_in_csv_and_whole_numbers_in_arrays(tmp_path):
 def test_a_window_longer_than_the_series_is_refused(tmp_path):
     path = series(tmp_path / "s.csv", 20)
     assert message(sequences(path, length=32)) == (
-        f"sequences: {path}: a window has 32 rows, but {path} has 20; set params.yaml: "
-        "preprocess.window.length to 20 or less, or bring longer series"
+        f"sequences: {path}: a window has 32 rows, but {path} has 20; no length of windows gives "
+        "all splits enough: bring longer series"
     )
 
 
@@ -519,8 +629,9 @@ def test_a_window_longer_than_the_part_of_a_split_is_refused_with_numbers(tmp_pa
     assert message(sequences(path, length=20)) == (
         f"sequences: {path}: no validation window: a window has 20 rows and one begins every 1, "
         f"but the longest validation part of any series has 15 rows (of the 100 of {path}); set "
-        "params.yaml: preprocess.window.length to 15 or less, raise preprocess.val_fraction, or "
-        "bring longer series"
+        "params.yaml: preprocess.window.length to 6 or less (which gives training, validation and "
+        "test the 20, 10 and 10 windows that they need), raise preprocess.val_fraction, or bring "
+        "longer series"
     )
 
 
@@ -528,7 +639,31 @@ def test_a_stride_that_leaps_over_a_part_is_refused(tmp_path):
     path = series(tmp_path / "s.csv", 100)
     text = message(sequences(path, length=10, stride=60))
     assert "no validation window" in text
-    assert "set params.yaml: preprocess.window.stride to less than 60" in text
+    assert "set params.yaml: preprocess.window.length to 6 or less and window.stride to 1" in text
+
+
+@given(st.lists(st.integers(30, 400), min_size=1, max_size=3), st.integers(1, 9))
+def test_the_length_that_a_message_names_is_the_longest_that_works(lengths, stride):
+    with tempfile.TemporaryDirectory() as folder:
+        path = grouped(Path(folder) / "s.csv", [g for g, n in enumerate(lengths) for _ in range(n)])
+        text = message(sequences(path, group="g", length=500, stride=stride))
+        for length, step in re.findall(
+            r"length to (\d+) or less(?: and window.stride to (1))?", text
+        ):
+            for extra, works in ((0, True), (1, False)):
+                window = {"length": int(length) + extra, "stride": int(step or stride)}
+                try:
+                    split_N = beside(sequences(path, group="g", **window), "split_N")
+                except DataError:
+                    split_N = np.zeros(0, np.int64)
+                counts = np.bincount(split_N, minlength=3)
+                assert (counts >= [20, 10, 10]).all() == works
+
+
+def test_windows_that_are_too_few_are_told_the_length_at_once(tmp_path):
+    source = sequences(series(tmp_path / "s.csv", 100), length=10)
+    values(source)
+    assert source.more_rows().startswith("set params.yaml: preprocess.window.length to 6 or less (")
 
 
 def test_windows_with_too_many_values_for_a_model_are_refused(tmp_path):
@@ -549,7 +684,7 @@ def test_random_splits_are_refused(tmp_path):
 def test_whole_groups_need_several_series(tmp_path):
     path = series(tmp_path / "s.csv")
     text = message(sequences(path, split="group"))
-    assert "none of the 1 series falls into this split; bring more series (about ten)" in text
+    assert "keeps series whole, and there is only one; bring more series (about ten), or" in text
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tests.fits import make_mixed_files, mixed_schema
 from hourglass import config
 from hourglass.candidates import Candidate
 from hourglass.config import Params
-from hourglass.errors import TrainingError
+from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Context
 from hourglass.paths import Paths
 from hourglass.search import Outcome
@@ -210,4 +210,12 @@ def test_a_bottleneck_as_wide_as_the_table_is_warned_of(caplog):
     assert "model.latent_dim 5 is not below the 5 columns" in caplog.text
     caplog.clear()
     search._warn_of_width(4, 5)
+    assert not caplog.records
+
+
+def test_a_network_for_other_data_is_refused_before_candidates_are_named(tmp_path, caplog):
+    paths = Paths(make_mixed_files(tmp_path))
+    model = PARAMS.model.model_copy(update={"kind": "convolutional"})
+    with caplog.at_level("INFO"), pytest.raises(ConfigError, match="made for images"):
+        search.run(PARAMS.model_copy(update={"model": model}), paths)
     assert not caplog.records

@@ -191,6 +191,9 @@ def test_a_row_without_a_group_is_named(table):
         ["2024-05-03", "2024-05-01T23:59:59.5", "2024-05-02 12:00"],
         ["2024-05-01T03:00+02:00", "2024-05-01T00:30Z", "2024-05-01T02:45+02:00"],
         ["20240503", "20240501T120000", "2024-W18-4"],
+        ["03.05.2024", "1.5.2024 23:59:30", "02.05.2024, 7:15"],
+        ["31/5/2024 8:00", "02/05/2024", "30/05/2024"],
+        ["05/31/2024 23:00", "12/05/2023", "5/30/2024 7:00"],
         [datetime.time(12, 30), datetime.time(9), datetime.time(12, 29, 59)],
     ],
 )
@@ -207,11 +210,45 @@ def test_times_are_seconds_since_1970_in_each_format(table):
     assert beside(source, "time_N").tolist() == [86400, 1]
 
 
+def test_dates_with_dots_and_slashes_are_those_of_iso_8601(table):
+    wanted = [datetime.datetime(2024, 2, 1), datetime.datetime(2024, 1, 31, 7, 5)]
+    expected = [(moment - datetime.datetime(1970, 1, 1)).total_seconds() for moment in wanted]
+    for moments in (
+        ["01.02.2024", "31.01.2024 7:05"],
+        ["01/02/2024", "31/1/2024 07:05"],
+        ["02/01/2024", "01/31/2024 07:05:00"],
+    ):
+        source = tabular(table(a=[1.5] * 2, t=moments), time="t")
+        assert beside(source, "time_N").tolist() == expected
+
+
+def test_what_tells_the_day_from_the_month_may_stand_in_a_later_file(tmp_path):
+    write(tmp_path / "1.csv", a=[1.5] * 3, t=["01/02/2024"] * 3)
+    write(tmp_path / "2.csv", a=[1.5] * 2, t=["01/03/2024", "01/31/2024"])
+    time_N = beside(tabular(tmp_path, time="t"), "time_N")
+    assert (np.diff(time_N) / 86400).tolist() == [0, 0, 1, 28]
+
+
+def test_dates_that_may_be_of_two_days_are_refused_with_what_works(table):
+    path = table(a=[1.5] * 3, t=["01/02/2024", "03/04/2024", "12/12/2024"])
+    place = "line 2" if path.suffix == ".csv" else "row 1"
+    assert refusal(tabular(path, time="t")) == (
+        f"{path.name}: column 't' (preprocess.time), {place}: is '01/02/2024' day/month or "
+        "month/day? No row tells: none has a number above 12 there. Write dates as 2024-05-31 or "
+        "31.05.2024"
+    )
+
+
+def test_a_month_above_12_among_dates_with_slashes_is_named(table):
+    path = table(a=[1.5] * 3, t=["31/01/2024", "01/31/2024", "03/04/2024"])
+    assert "'01/31/2024' is no time" in refusal(tabular(path, time="t"))
+
+
 @pytest.mark.parametrize(
     ("moments", "said"),
     [
         (["2024-05-01", "soon", "2024-05-02"], "'soon' is no time"),
-        (["2024-05-01", "31.12.2024", "2024-05-02"], "'31.12.2024' is no time"),
+        (["2024-05-01", "31.13.2024", "2024-05-02"], "'31.13.2024' is no time"),
         (["2024-05-01", "2024-05-41", "2024-05-02"], "'2024-05-41' is no time"),
         (["2024-05-01", None, "2024-05-02"], "the value is missing"),
         ([1.5, None, 2.5], "the value is missing"),
@@ -222,8 +259,8 @@ def test_a_row_without_a_time_is_named(table, moments, said):
     path = table(a=[1.5, 2.5, 3.5], t=moments)
     place = "line 3" if path.suffix == ".csv" else "row 2"
     assert refusal(tabular(path, time="t")) == (
-        f"{path.name}: column 't' (preprocess.time), {place}: {said}; each row needs a number, a "
-        "date or a time such as 2024-05-31T12:30: mend the value, or delete the row"
+        f"{path.name}: column 't' (preprocess.time), {place}: {said}; each row needs a number, or "
+        "a date such as 2024-05-31 12:30 or 31.05.2024 12:30: mend the value, or delete the row"
     )
 
 

@@ -21,10 +21,14 @@ def among_numbers(file, column, place, text, hint="", also=""):
     shown = text if text.isalpha() and text != "true" else json.dumps(text, ensure_ascii=False)
     return (
         f"{file}: column {column!r}, {place}: {text!r} is text among numbers. {hint}"
-        f"If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"[{shown}]; if the column holds levels, say so in "
-        f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column out "
-        f"(preprocess.drop: [{column}{also and ', ' + also}])."
+        + (
+            "If the column holds levels, say so in params.yaml: "
+            if hint
+            else "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+            f"[{shown}]; if the column holds levels, say so in "
+        )
+        + f"preprocess.kinds: {{{column}: categorical}}; else mend the text, or leave the column "
+        f"out (preprocess.drop: [{column}{also and ', ' + also}])."
         + (f" Texts among numbers are also in: {also}." if also else "")
     )
 
@@ -136,7 +140,7 @@ def test_a_header_without_rows(csv):
 
 def test_a_parquet_file_without_rows(parquet):
     text = message(parquet(pa.table({"a": pa.array([], pa.float64())})))
-    assert text == "t.parquet holds 1 columns and 0 rows; add the rows"
+    assert text == "t.parquet holds 1 column and 0 rows; add the rows"
 
 
 def test_a_text_among_numbers_is_named_with_its_line(csv):
@@ -156,8 +160,12 @@ def test_all_columns_with_texts_late_in_the_file_stand_in_the_remedy(csv):
     [
         ("?", ""),
         ("unknown", ""),
-        ('"1,5"', "Decimals are written with a point. "),
-        ('"1,500"', "Decimals are written with a point, thousands without a separator. "),
+        ('"1,5"', "Decimals are written with a point where commas separate the cells. "),
+        (
+            '"1,500"',
+            "It may be 1.500 or 1500: decimals are written with a point, thousands without a "
+            "separator. ",
+        ),
         ('"1,234,567"', "Thousands are written without a separator. "),
         ("12 kg", "Numbers are written without a unit. "),
         ("5%", "Numbers are written without a unit. "),
@@ -168,11 +176,48 @@ def test_a_text_among_numbers_comes_with_a_hint(csv, cell, hint):
     assert text == among_numbers("t.csv", "b", "line 3", cell.strip('"'), hint)
 
 
-def test_decimals_with_a_comma_are_no_levels(csv):
-    text = message(csv('a;b\n1;"1,5"\n2;"2,5"\n3;"1,5"\n4;"1,5"\n5;"2,5"\n'))
+def test_quoted_decimals_with_a_comma_between_commas_are_no_levels(csv):
+    text = message(csv('a,b\n1,"1,5"\n2,"2,5"\n3,"1,5"\n4,"1,5"\n5,"2,5"\n'))
+    hint = "Decimals are written with a point where commas separate the cells. "
+    assert text == among_numbers("t.csv", "b", "line 2", "1,5", hint)
+
+
+def test_a_comma_that_may_separate_thousands_is_not_guessed(csv):
+    text = message(csv("a;b\n1;1,234\n2;12,345\n"))
     assert text == among_numbers(
-        "t.csv", "b", "line 2", "1,5", "Decimals are written with a point. "
+        "t.csv",
+        "b",
+        "line 2",
+        "1,234",
+        "It may be 1.234 or 1234: decimals are written with a point, thousands without a "
+        "separator. ",
     )
+
+
+def test_two_decimal_signs_in_a_column_are_not_guessed(csv):
+    assert message(csv("a;b\n1,5;1,5\n2,5;2.5\n")) == (
+        "t.csv: column 'b' holds '1,5' (line 2) and '2.5' (line 3): is the comma or the point the "
+        "decimal sign? Write all numbers of the file alike, thousands without a separator, or "
+        "leave the column out (params.yaml: preprocess.drop: [b])"
+    )
+
+
+def test_thousands_with_a_point_before_a_decimal_comma_are_text(csv):
+    text = message(csv("a;b\n1,5;1.234,5\n2,5;2,25\n3,5;4\n4,5;5\n"))
+    hint = "Thousands are written without a separator. "
+    assert text == among_numbers("t.csv", "b", "line 2", "1.234,5", hint)
+
+
+def test_a_late_point_among_decimal_commas_is_named(csv, monkeypatch):
+    monkeypatch.setattr("hourglass.sources._delimited._GUESS_BYTES", 1)
+    text = message(csv("a;b\n" + "1,5;1\n" * 400_000 + "1.5;1\n"))
+    hint = "Decimals have a comma in this file, thousands no separator. "
+    assert text == among_numbers("t.csv", "a", "line 400002", "1.5", hint)
+
+
+def test_a_gap_among_decimal_commas_is_named_rather_than_a_number(csv):
+    text = message(csv("a;b\n1;1,5\n2;2,5\n3;?\n4;3,5\n"))
+    assert text == among_numbers("t.csv", "b", "line 4", "?")
 
 
 def test_a_word_after_blocks_of_numbers(csv, monkeypatch):
@@ -220,6 +265,15 @@ def test_dates_are_called_dates(csv, parquet):
         "t.parquet: column 'day', row 2: '2024-05-01' "
         + advice.format("day, t")
         + " Dates or times are also in: t."
+    )
+
+
+@pytest.mark.parametrize("cell", ["7:30", "12:30:00", "26:10:05", "01.02.24", "1/2/2024"])
+def test_the_time_is_no_advice_for_what_it_would_refuse(csv, cell):
+    text = message(csv(f"a,t\n1,{cell}\n2,{cell}\n"))
+    assert text.endswith(
+        f"{cell!r} is a date or time, and an autoencoder needs numbers or levels. Leave the column "
+        "out (params.yaml: preprocess.drop: [t]), or save it as a number, such as hours or days."
     )
 
 
@@ -289,6 +343,35 @@ def test_numbers_instead_of_a_header(csv):
         "t.csv: the first line holds numbers (0.5, -1.25, 7, ...) where the names of the columns "
         "are expected; add a header line"
     )
+
+
+@pytest.mark.parametrize("first", ["sep=;", "# exported by X", "Report, 2024-05-31", "Report"])
+def test_lines_before_the_header_are_named_rather_than_the_header(csv, first):
+    assert message(csv(f"{first}\na;b;c\n1;2;3\n4;5;6\n")) == (
+        f"t.csv: line 1, {first!r}, is not the header line: the table seems to begin in line 2, "
+        "'a;b;c'; delete what stands before it"
+    )
+
+
+@pytest.mark.parametrize("text", ["#id,b\n1,2\n3,4\n", "note\nx;y\nx;y\n"])
+def test_a_header_is_no_line_before_the_header(csv, text):
+    source = SOURCES.load("tabular")(preprocess(source="tabular"), csv(text))
+    assert len(source.layout().names) == text.count(",", 0, 5) + 1
+
+
+@pytest.mark.parametrize("cells", [["3.2 mm", "4.1 mm", "5 mm"], ["5.0%", "7.5%", "5.0%"]])
+def test_numbers_with_a_unit_are_called_so(csv, cells):
+    unit = cells[0].lstrip("0123456789. ")
+    assert message(csv("a,b\n" + "".join(f"1,{cell}\n" for cell in cells))) == (
+        f"t.csv: column 'b', line 2: {cells[0]!r} is a number with a unit. Take {unit!r} out of "
+        "all its cells (name it in the header, if you like); if the column holds levels, say so in "
+        "params.yaml: preprocess.kinds: {b: categorical}; or leave it out (preprocess.drop: [b])"
+    )
+
+
+def test_names_with_a_comma_stand_in_quotes_in_lists(csv):
+    text = message(csv('"Name, Vorname",b\n1,2\n'), drop=("c",), error=UnknownNameError)
+    assert text.endswith("(columns: 'Name, Vorname', b)")
 
 
 @pytest.mark.parametrize("row", ["3", "3,4,5"])

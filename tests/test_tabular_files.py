@@ -116,7 +116,7 @@ def test_files_without_rows_among_others_are_no_error(tmp_path):
     write(tmp_path / "2.parquet", a=[1.5])
     assert values(tabular(tmp_path)).tolist() == [[1.5]]
     write(tmp_path / "only" / "1.parquet", a=pa.array([], pa.float64()))
-    assert refusal(tmp_path / "only") == "1.parquet holds 1 columns and 0 rows; add the rows"
+    assert refusal(tmp_path / "only") == "1.parquet holds 1 column and 0 rows; add the rows"
 
 
 @pytest.mark.parametrize("suffix", NAMED)

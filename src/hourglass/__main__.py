@@ -178,7 +178,8 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = f" {record.levelname.lower()}" if record.levelno > logging.INFO else ""
-        vars(record)["what"] = record.name.rpartition(".")[2] + level
+        parts = record.name.split(".")
+        vars(record)["what"] = next(p for p in (*parts[::-1], "") if p[:1] != "_") + level
         return super().format(record)
 
 

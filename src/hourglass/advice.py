@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from hourglass.catalog import counted
 from hourglass.schema import Column, Kind, Schema
 from hourglass.style import STYLE
 
@@ -25,7 +26,7 @@ def text(schema: Schema, profile: Profile) -> str:
         rows.append(f"... and {len(its) - SHOWN} more (profile.json has all)")
     count = sum(schema.rows.values())
     parts = [
-        f"{schema.source}: {count} rows, {len(schema.columns)} columns",
+        f"{schema.source}: {counted(count, 'row')}, {counted(len(schema.columns), 'column')}",
         "\n".join(rows),
         _wrapped("Likely good: ", f"{', '.join(profile['likely_good'])}: {profile['why']}."),
         _wrapped("Scaler: ", f"{profile['scaler']}."),

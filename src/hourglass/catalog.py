@@ -26,6 +26,16 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def column_names(names: Sequence[str]) -> str:
+    """Names of columns for a message; those that hold a comma or a semicolon stand in quotes."""
+    return listed([repr(name) if set(name) & set(",;") else name for name in names])
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things: "1 cell", "3 cells"."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 class Catalog(Generic[T]):
     """The entries of one package: entry `x` is the object `attribute` of module `package.x`.
 

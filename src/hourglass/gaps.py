@@ -13,8 +13,12 @@ NULLS = (
 )
 
 
-def is_number(text: str) -> bool:
-    """Whether the text is a plain number, nan and inf included."""
+def is_number(text: str, decimal: str = ".") -> bool:
+    """Whether the text is a plain number with this decimal sign, nan and inf included."""
+    if decimal == ",":
+        if "." in text:
+            return False
+        text = text.replace(",", ".")
     try:
         float(text)
     except ValueError:

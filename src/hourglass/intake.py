@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from hourglass import splitting
 from hourglass.arrays import Growing, ahead, growing
-from hourglass.catalog import listed
+from hourglass.catalog import column_names, listed
 from hourglass.config import Preprocess
 from hourglass.errors import ConfigError, DataError
 from hourglass.inference import Extent
 from hourglass.moments import Gathering, Moments, slices
 from hourglass.paths import SPLITS, Paths
+from hourglass.schema import LEAST
 from hourglass.sources import Chunk, Layout, Source
+from hourglass.suspects import Copies, Counters
 
 Array = NDArray[np.float64]
 # Magnitudes of values: errors are squared and summed, and a square beyond float64's range would
@@ -55,6 +57,9 @@ class Taken:
         digest: Of the values, first 16 hex digits of a SHA-256.
         split: How rows were dealt out, see `Schema.split`.
         gaps: Rows that were dropped for missing values.
+        counters: Columns of a table that go on by the same step from row to row.
+        copies: Validation and test rows that are training rows too, see `Copies.shared`; of
+            windows, which may well be alike, none.
     """
 
     extent: Extent
@@ -65,6 +70,8 @@ class Taken:
     digest: str
     split: str
     gaps: int
+    counters: tuple[int, ...]
+    copies: Mapping[str, tuple[int, int, int]]
 
 
 def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> Taken:
@@ -80,9 +87,9 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         intake = _Intake(source, layout, options, out)
         how = intake.run(paths)
         gaps = intake.missing_rows if options.missing == "drop_rows" else 0
-        counts = dict(zip(splitting.LEAST, (out.rows[s] for s in SPLITS), strict=True))
+        counts = dict(zip(LEAST, (out.rows[s] for s in SPLITS), strict=True))
         try:
-            splitting.check(counts, options, how)
+            splitting.check(counts, options, how, intake.more_rows)
         except DataError as error:
             lost = f" ({gaps} more were dropped for missing values)" if gaps else ""
             raise DataError(f"{source.title}: {error}{lost}") from None
@@ -96,6 +103,8 @@ def take(source: Source, layout: Layout, options: Preprocess, paths: Paths) -> T
         digest=out.digest(),
         split=how,
         gaps=gaps,
+        counters=tuple(intake.counters.found),
+        copies={split: out.copies.shared(split, SPLITS[0]) for split in SPLITS[1:]},
     )
 
 
@@ -106,6 +115,8 @@ class _Splits:
         self._layout, self._paths, self._files = layout, paths, files
         width = len(layout.names)
         self.figures = {s: Gathering(width) for s in SPLITS}
+        self.copies = Copies(width)
+        self._may_be_alike = len(layout.shape or ()) == 2  # windows of quiet stretches
         self.rows = dict.fromkeys(SPLITS, 0)
         self.counts = {name: np.zeros(0, np.int64) for name in layout.categorical}
         self._sha = {s: hashlib.sha256() for s in SPLITS}
@@ -161,6 +172,8 @@ class _Splits:
     def _write(self, parts: list[tuple[str, Chunk]]) -> None:
         for split, own in parts:
             self._values[split].append(own.values_NF)
+            if not self._may_be_alike:
+                self.copies.add(split, own.values_NF)
             self.rows[split] += len(own.values_NF)
             for field, (name, dtype) in BESIDE.items():
                 values_B = getattr(own, field)
@@ -214,6 +227,8 @@ class _Intake:
         self.missing_F = np.zeros(width, np.int64)
         self.missing_rows = 0
         self._first_gap = -1
+        self.counters = Counters(0 if layout.shape else width)
+        self._groups = 0  # by which rows are dealt out
         self._rows = 0
         self.whole_F = np.ones(width, dtype=np.bool_)
 
@@ -236,6 +251,16 @@ class _Intake:
         self._refuse_gaps()
         return how
 
+    def more_rows(self) -> str:
+        """What would give each split more rows; "": nothing that is known of this source."""
+        if self._groups == 1:
+            return (
+                f"all rows are of one {self._options.group!r}, and a group goes to one split as a "
+                "whole: bring rows of about ten groups, or leave params.yaml: preprocess.group "
+                "empty"
+            )
+        return self._source.more_rows()
+
     def _lost(self) -> str:
         return (
             f" ({self.missing_rows} were dropped for missing values)" if self.missing_rows else ""
@@ -247,6 +272,7 @@ class _Intake:
             split_B = block.split_N
         elif how == "group":
             assert block.group_N is not None  # noqa: S101  # `_how` saw to it
+            self._groups = max(self._groups, int(block.group_N.max()) + 1)
             split_B = splitting.by_group(block.group_N, options)
         else:
             split_B = splitting.deal(number, len(block.values_NF), options)
@@ -283,6 +309,7 @@ class _Intake:
             if not values_NF.flags.writeable:
                 values_NF = values_NF.copy()
                 numbered = replace(numbered, values_NF=values_NF)
+            self.counters.add(values_NF)
             values_NF += 0.0  # -0.0 becomes 0.0: equal values have equal digests
             with np.errstate(invalid="ignore", over="ignore"):
                 total = np.abs(values_NF.sum())  # NaN or infinite if one of them is
@@ -340,7 +367,7 @@ class _Intake:
         if options.missing == "drop_rows" and empty:
             raise DataError(
                 f"{title}: column {empty[0]!r} has no value in any of the {self._rows} rows; "
-                f"leave it out (params.yaml: preprocess.drop, which needs: {listed(empty)})"
+                f"leave it out (params.yaml: preprocess.drop, which needs: {column_names(empty)})"
             )
         if options.missing == "error":
             shown = listed([f"{name!r} {count}" for name, count in counts.items()])

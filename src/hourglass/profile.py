@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hourglass.catalog import counted
 from hourglass.looks import NORMAL_IQR, OUTLIER_SDS, figures, outliers, tails
 from hourglass.moments import Moments, quartiles, spread
 from hourglass.schema import Array, Column, Kind, searched_kind
@@ -335,7 +336,7 @@ def _mass_at_ends(figure: Figures) -> float:
 
 
 def _by_residuals(left: Residuals) -> tuple[list[str], str]:
-    pca = f"residuals of a PCA with {left.width} components"
+    pca = f"residuals of a PCA with {counted(left.width, 'component')}"
     heavy = left.tail is not None and left.tail > TAIL_NU_4
     if heavy or left.outliers > OUTLIER_SHARE:
         likely = (

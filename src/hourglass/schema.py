@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# Fewer rows can't carry what is fitted on them: a scaler and a network on training rows, a scale a
+# column and its cross-fit on validation rows, a mean with an interval on test rows.
+LEAST = {"training": 20, "validation": 10, "test": 10}
+
 
 class Kind(StrEnum):
     """What the values of a column are; decides which residual families may code it."""

@@ -5,17 +5,16 @@ out by their number, groups by the order in which they first appear, and times b
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
+from hourglass.schema import LEAST
 
 TRAIN, VAL, TEST = 0, 1, 2
-# Fewer rows can't carry what is fitted on them: a scaler and a network on training rows, a scale a
-# column and its cross-fit on validation rows, a mean with an interval on test rows.
-LEAST = {"training": 20, "validation": 10, "test": 10}
 BLOCK_VALUES = 1 << 22  # numbers of the rows that are dealt out together: 32 MiB at most
 MOST_ROWS, LEAST_BLOCK = 1 << 16, 1 << 8
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -103,13 +102,19 @@ REMEDIES = {
 }
 
 
-def check(counts: dict[str, int], fractions: Fractions, how: str = "random") -> None:
+def check(
+    counts: dict[str, int],
+    fractions: Fractions,
+    how: str = "random",
+    remedy: Callable[[], str] = str,
+) -> None:
     """Refuses a split that is too small to say anything.
 
     Args:
         counts: Rows of each split, keyed as `LEAST`.
         fractions: Of params.yaml.
         how: How rows were dealt out, see `Schema.split`.
+        remedy: Gives one that is known of these rows, or "".
 
     Raises:
         DataError: a split has fewer rows than `LEAST` says.
@@ -120,16 +125,16 @@ def check(counts: dict[str, int], fractions: Fractions, how: str = "random") -> 
     val, test = fractions.val_fraction, fractions.test_fraction
     shares = (1 - val - test, val, test)
     needed = max(math.ceil(n / share) for n, share in zip(LEAST.values(), shares, strict=True))
-    remedy = f"bring about {needed} rows or more, or change the fractions in params.yaml"
+    best = f"bring about {needed} rows or more, or change the fractions in params.yaml"
     if total >= needed:
-        remedy = REMEDIES.get(how, remedy)
+        best = REMEDIES.get(how, best)
     raise DataError(
         f"{total} {'row is' if total == 1 else 'rows are'} too few: "
         f"preprocess.val_fraction {val:g} and test_fraction {test:g} give "
         + ", ".join(f"{n} {name}" for name, n in counts.items())
         + " rows, and at least "
         + ", ".join(f"{n}" for n in LEAST.values())
-        + f" are needed; {remedy}"
+        + f" are needed; {remedy() or best}"
     )
 
 

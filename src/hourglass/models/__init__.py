@@ -149,15 +149,25 @@ def build(kind: str, architecture: Architecture) -> Autoencoder:
         UnknownNameError: no such kind of network.
         ConfigError: no such activation, or the network is made for data of another shape.
     """
-    model = MODELS.load(kind)
-    if model.dimensions is not None and len(architecture.shape or ()) != model.dimensions:
+    check(kind, architecture.shape)
+    return MODELS.load(kind)(architecture)
+
+
+def check(kind: str, shape: tuple[int, ...] | None) -> None:
+    """Makes sure that a kind of network is made for data of a shape, see `Architecture.shape`.
+
+    Raises:
+        UnknownNameError: no such kind of network.
+        ConfigError: it is made for data of another shape.
+    """
+    model = MODELS.load(MODELS.check(kind, "params.yaml: model.kind"))
+    if model.dimensions is not None and len(shape or ()) != model.dimensions:
         made_for = {3: "images", 2: "windows of series"}
-        given = made_for.get(len(architecture.shape or ()), "a table")
+        given = made_for.get(len(shape or ()), "a table")
         raise ConfigError(
             f"params.yaml: model.kind: {kind!r} is made for {made_for[model.dimensions]}, but "
             f"these data are {given}; use 'dense', which takes any"
         )
-    return model(architecture)
 
 
 def activation(name: str) -> nn.Module:

@@ -115,6 +115,10 @@ class Source(ABC):
         """
         return {}
 
+    def more_rows(self) -> str:
+        """After the last chunk: what would give each split more of them; "": nobody knows."""
+        return ""
+
     def place(self, row: int) -> str:
         """Where a person finds row `row`, counted from 0, in the source; for messages."""
         return f"row {row + 1}"

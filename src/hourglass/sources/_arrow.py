@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from hourglass.catalog import counted
 from hourglass.errors import DataError
 from hourglass.sources._parquet import PANDAS_INDEX
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names
@@ -25,7 +26,7 @@ class ArrowFile(Table):
             check_names(self.names, f"{file}")
             self.types = {name: schema.field(name).type for name in self.names}
             rows = any(batch.num_rows for batch in batches)
-        nothing = f"{file} holds {len(self.names)} columns and 0 rows; add the rows"
+        nothing = f"{file} holds {counted(len(self.names), 'column')} and 0 rows; add the rows"
         if not self.names:
             raise DataError(nothing)
         self.empty = "" if rows else nothing

@@ -5,20 +5,25 @@ Shapes: N rows of a block.
 
 import bisect
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
+from hourglass.sources._complaints import day_or_month
 from hourglass.sources._series_files import Missing, SeriesFile, floats
+from hourglass.sources._table import Sort, sort_of
+from hourglass.sources._times import Days, has_slashes, iso
 
 _Reader = Callable[[pa.Array], NDArray[np.float64] | None]
 
 _ZONES = (None, "UTC")
-_NUMBER, _DATE = "a number", "a date or time in ISO 8601, such as 2024-05-31 23:59"
+_NUMBER, _DATE = "a number", "a date such as 2024-05-31 23:59 or 31.05.2024 23:59"
 
 
 class Clock:
@@ -28,12 +33,18 @@ class Clock:
         file: It.
         column: Which holds them.
         missing: What stands for a gap.
+        days: Of this column, in all files.
     """
 
-    def __init__(self, file: SeriesFile, column: str, missing: Missing) -> None:
+    def __init__(self, file: SeriesFile, column: str, missing: Missing, days: Days) -> None:
         self._file, self._column = file, column
-        self._missing = missing
+        self._missing, self._days = missing, days
         self._expected = ""
+
+    @property
+    def unit(self) -> str:
+        """Of what `read` gave: " s" for dates."""
+        return " s" if self._expected == _DATE else ""
 
     def read(self, times: pa.Array, row: int) -> NDArray[np.float64]:
         """Times of the rows from `row` on: numbers as they are, dates as seconds. Shape (N,).
@@ -43,14 +54,17 @@ class Clock:
         """
         if not self._expected:
             self._expected = _NUMBER if _numbers(times.slice(0, 1)) is not None else _DATE
-        read = _numbers if self._expected == _NUMBER else _seconds
+        read = _numbers if self._expected == _NUMBER else partial(_seconds, days=self._days)
         time_N = read(times)
         if time_N is None:
             strange = _first_strange(times, read)
+            place, text = self._file.place(row + strange), str(times[strange])
+            if has_slashes(text) and self._days.first is None:
+                raise day_or_month(f"{self._file.file}", (self._column, place, text))
             raise DataError(
-                f"{self._file.file}, {self._file.place(row + strange)}: {str(times[strange])!r} in "
-                f"{self._column!r}, which orders the rows (params.yaml: preprocess.time), is not "
-                f"{self._expected}"
+                f"{self._file.file}, {place}: {text!r} in {self._column!r}, which orders the rows "
+                f"(params.yaml: preprocess.time), is not {self._expected}; mend it, or give all "
+                "rows a number, such as seconds"
             )
         gap_N = np.isnan(gaps_as_nan(time_N, self._missing))
         if gap_N.any():
@@ -158,20 +172,38 @@ def _numbers(column: pa.Array) -> NDArray[np.float64] | None:
         return None
 
 
-def _seconds(column: pa.Array) -> NDArray[np.float64] | None:
+def days_of(files: Sequence[SeriesFile], column: str) -> Days:
+    """Whether the day or the month stands first in the times of some files."""
+
+    def pieces(file: SeriesFile) -> Iterator[pa.Array]:
+        return (block.beside[column] for block in file.blocks((), (column,)))
+
+    return Days(lambda: map(pieces, files))
+
+
+def _seconds(column: pa.Array, days: Days) -> NDArray[np.float64] | None:
     """Dates as seconds since 1970 (UTC where no zone is given), or None if a value is no date."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_time(column.type):
         column = column.cast(pa.time64("us")).cast(pa.int64())
         return floats(column) / 1e6
+    if (found := _moments(column)) is not None or sort_of(column.type) is not Sort.TEXT:
+        return found
+    texts = iso(compute.utf8_trim_whitespace(column), days)
+    found = _moments(texts)
+    return _seconds_one_by_one(texts.to_pylist()) if found is None else found
+
+
+def _moments(column: pa.Array) -> NDArray[np.float64] | None:
+    """Dates, or texts of dates that pyarrow reads, as seconds; None if one is none."""
     for zone in _ZONES:
         kind = pa.timestamp("us", tz=zone)
         try:
             return floats(column.cast(kind, safe=False).cast(pa.int64())) / 1e6
         except pa.ArrowException:
             continue
-    return _seconds_one_by_one(column.to_pylist())
+    return None
 
 
 def _seconds_one_by_one(texts: Sequence[object]) -> NDArray[np.float64] | None:

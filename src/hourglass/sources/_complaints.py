@@ -2,47 +2,100 @@
 
 from collections.abc import Sequence
 
-from hourglass.catalog import listed
+from hourglass.catalog import column_names, counted
 from hourglass.errors import DataError
 from hourglass.sources._texts import hint, shortened, yaml, yaml_list
 
 Cell = tuple[str, str, str]  # column, place, text
 
 
-def text_among_numbers(where: str, cells: Sequence[Cell]) -> DataError:
-    """Columns of numbers that hold a text, each with its first one."""
+def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") -> DataError:
+    """Columns of numbers that hold a text, each with its first one.
+
+    Args:
+        where: Of the columns.
+        cells: The texts.
+        decimal: Sign before the fraction of the file's numbers.
+    """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
-    also = f" Texts among numbers are also in: {listed(names[1:])}." if names[1:] else ""
+    also = f" Texts among numbers are also in: {column_names(names[1:])}." if names[1:] else ""
+    meant = hint(text, decimal)  # then it is a number, and stands for no gap
+    gap = (
+        "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
+        f"{yaml_list([text])}; if the column holds levels, say so in "
+    )
     return DataError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. "
-        f"{hint(text)}If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"{yaml_list([text])}; if the column holds levels, say so in preprocess.kinds: "
-        f"{{{yaml(name)}: categorical}}; else mend the text, or leave the column out "
-        f"(preprocess.drop: {yaml_list(names)}).{also}"
+        f"{f'{meant}If the column holds levels, say so in params.yaml: ' if meant else gap}"
+        f"preprocess.kinds: {{{yaml(name)}: categorical}}; else mend the text, or leave the column "
+        f"out (preprocess.drop: {yaml_list(names)}).{also}"
     )
 
 
-def numbers_as_text(where: str, cell: Cell) -> DataError:
+def two_decimal_signs(
+    where: str, name: str, comma: tuple[str, str], point: tuple[str, str]
+) -> DataError:
+    """A column that holds numbers with a comma and numbers with a point, each as place and text."""
+    (at, with_comma), (there, with_point) = comma, point
+    return DataError(
+        f"{where}: column {name!r} holds {shortened(with_comma)!r} ({at}) and "
+        f"{shortened(with_point)!r} ({there}): is the comma or the point the decimal sign? Write "
+        "all numbers of the file alike, thousands without a separator, or leave the column out "
+        f"(params.yaml: preprocess.drop: {yaml_list([name])})"
+    )
+
+
+def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> DataError:
     """A column of texts that are all meant as numbers."""
     name, place, text = cell
     return DataError(
         f"{where}: column {name!r}, {place}: the number {shortened(text)!r} is written as text. "
-        f"{hint(text)}Save the column as numbers; if it holds levels, say so in params.yaml: "
-        f"preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
+        f"{hint(text, decimal)}Save the column as numbers; if it holds levels, say so in "
+        f"params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
         f"(preprocess.drop: {yaml_list([name])})"
     )
 
 
-def dates(where: str, cells: Sequence[Cell]) -> DataError:
-    """Columns of dates or times, each with its first one."""
+def with_unit(where: str, cell: Cell, unit: str) -> DataError:
+    """A column of numbers with a unit behind them."""
+    name, place, text = cell
+    return DataError(
+        f"{where}: column {name!r}, {place}: {shortened(text)!r} is a number with a unit. Take "
+        f"{unit!r} out of all its cells (name it in the header, if you like); if the column holds "
+        f"levels, say so in params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave "
+        f"it out (preprocess.drop: {yaml_list([name])})"
+    )
+
+
+def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataError:
+    """Columns of dates or times, each with its first one.
+
+    Args:
+        where: Of the columns.
+        cells: The texts.
+        readable: Columns that preprocess.time takes: no times of day, no durations.
+    """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
-    also = f" Dates or times are also in: {listed(names[1:])}." if names[1:] else ""
+    also = f" Dates or times are also in: {column_names(names[1:])}." if names[1:] else ""
+    choice = "save it as a number, such as hours or days"
+    if name in readable:
+        choice = "name it in preprocess.time if rows are to be split by it"
     return DataError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is a date or time, and an "
         "autoencoder needs numbers or levels. Leave the column out (params.yaml: preprocess.drop: "
-        f"{yaml_list(names)}), or name it in preprocess.time if rows are to be split by it.{also}"
+        f"{yaml_list(names)}), or {choice}.{also}"
+    )
+
+
+def day_or_month(where: str, cell: Cell) -> DataError:
+    """A column of dates with slashes none of which tells whether the day stands first."""
+    name, place, text = cell
+    return DataError(
+        f"{where}: column {name!r} (preprocess.time), {place}: is {shortened(text)!r} day/month or "
+        "month/day? No row tells: none has a number above 12 there. Write dates as 2024-05-31 or "
+        "31.05.2024"
     )
 
 
@@ -60,10 +113,11 @@ def no_levels(
         limit: What is allowed, as a clause.
     """
     shown = ", ".join(repr(shortened(text)) for text in texts)
-    also = f" The same holds for: {listed(names[1:])}." if names[1:] else ""
+    also = f" The same holds for: {column_names(names[1:])}." if names[1:] else ""
     return DataError(
-        f"{where}: column {names[0]!r} holds {count} different values in {rows} rows (such as "
-        f"{shown}): an identifier or free text is no feature, {limit}. Leave the column out "
-        f"(params.yaml: preprocess.drop: {yaml_list(names)}), or name it in preprocess.label or "
-        f"preprocess.group if it is one.{also}"
+        f"{where}: column {names[0]!r} holds {counted(count, 'different value')} in "
+        f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no "
+        f"feature, {limit}. Leave the column out (params.yaml: preprocess.drop: "
+        f"{yaml_list(names)}), or name it in preprocess.label or preprocess.group if it is one."
+        f"{also}"
     )

@@ -2,21 +2,33 @@
 
 import csv
 import io
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as pc
 
+from hourglass.catalog import counted
 from hourglass.errors import DataError
 from hourglass.gaps import NULLS, is_number
 from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, sort_of
-from hourglass.sources._texts import counted, is_utf8, shortened
+from hourglass.sources._texts import (
+    has_comma,
+    has_point,
+    is_meant_as_number,
+    is_utf8,
+    may_be_thousands,
+    shortened,
+)
+
+log = logging.getLogger(__name__)
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _BOOLS = {"true", "false", "0", "1"}
@@ -30,6 +42,9 @@ _AS = {
     Sort.BOOLEAN: pa.bool_(),
     Sort.TEXT: pa.dictionary(pa.int32(), pa.string()),
 }
+_PREAMBLE_LINES = 20  # of the file, among which the header line is
+_CODE = re.compile(r"0\d+")
+_CODE_ROWS = 100  # in which numbers with leading zeros are looked for
 _WORDY = (Sort.TEXT, Sort.TIME)
 _WORDS = re.compile(r"[^\s:][\s:]+[^\s:]")  # two, or numbers, with blanks or colons between
 
@@ -37,15 +52,25 @@ _WORDS = re.compile(r"[^\s:][\s:]+[^\s:]")  # two, or numbers, with blanks or co
 class Delimited(Table):
     """A text file with one header line; `,`, `;`, tab or `|` between the cells.
 
+    Where no comma separates the cells, it may be the decimal sign: the first block tells, see
+    `_tell_decimal`.
+
+    Attributes:
+        with_comma: Column and text that tell that it is; None if it isn't.
+
     Raises:
         DataError: it is empty, holds a header only, is not UTF-8, or its names can't be used.
     """
+
+    with_comma: tuple[str, str] | None = None
 
     def __init__(self, file: Path, nulls: Sequence[str] = NULLS) -> None:
         self.file = file
         self._nulls = list(nulls)
         self._compression = COMPRESSIONS.get(file.suffix.lower())
-        self._delimiter = _delimiter(self._head())
+        head = self._head()
+        self._delimiter = _delimiter(head)
+        self._refuse_preamble(head)
         with self._text() as text:
             records = self._records(text)
             _, header = next(records, (0, []))
@@ -60,6 +85,8 @@ class Delimited(Table):
             self.types = dict.fromkeys(self.names, pa.null())
         else:
             self.types = self._guess_types()
+            if self._delimiter != ",":
+                self._tell_decimal()
 
     def check(self, names: Sequence[str]) -> None:
         """See `Table.check`; columns without a value so far are read on up to their first one."""
@@ -68,6 +95,16 @@ class Delimited(Table):
         unknown = [n for n in names if pa.types.is_null(self.types[n])]
         if unknown and not self.empty:
             self.types = {**self.types, **self._types_further_on(unknown)}
+
+    def codes(self) -> Mapping[str, str]:
+        """See `Table.codes`."""
+        found: dict[str, str] = {}
+        with self._text() as text:
+            for _, record in islice(self._records(text), 1, 1 + _CODE_ROWS):
+                for name, cell in zip(self.names, record, strict=False):
+                    if cell[:1] == "0" and _CODE.fullmatch(cell):
+                        found.setdefault(name, cell)
+        return found
 
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`."""
@@ -78,7 +115,7 @@ class Delimited(Table):
             with self._open(types, self._block_bytes()) as reader:
                 for batch in reader:
                     if batch.num_rows:
-                        yield ArrowBlock.of(batch)
+                        yield ArrowBlock.of(self._with_points(batch))
         except (pa.ArrowException, OSError) as error:
             raise self._diagnosis(wanted, str(error)) from None
 
@@ -114,6 +151,29 @@ class Delimited(Table):
                     f"at position {error.start + 1}); save the file in UTF-8"
                 ) from None
         return head
+
+    def _refuse_preamble(self, head: bytes) -> None:
+        """Lines before the header would be taken for it, and the header blamed for a row."""
+        lines = head.decode("utf-8-sig", "replace").splitlines()[:_PREAMBLE_LINES]
+        for separator in ",;\t|":
+            records = list(csv.reader(lines, delimiter=separator))
+            counts = [len(record) for record in records]
+            if lines and lines[0].lower().startswith("sep="):  # Excel's own
+                counts[0] = 1
+            begin = next((i for i, n in enumerate(counts) if n == max(counts)), 0)
+            table = records[begin:]
+            if (
+                max(counts, default=0) > 1 == counts[0]
+                and len(table) > 1
+                and {len(record) for record in table if record} == {max(counts)}
+                and not any(map(is_meant_as_number, table[0]))
+                and any(map(is_meant_as_number, table[1]))
+            ):
+                raise DataError(
+                    f"{self.file}: line 1, {shortened(lines[0])!r}, is not the header line: the "
+                    f"table seems to begin in line {begin + 1}, {shortened(lines[begin])!r}; "
+                    "delete what stands before it"
+                )
 
     @contextmanager
     def _text(self) -> Iterator[TextIO]:
@@ -170,6 +230,7 @@ class Delimited(Table):
                 include_columns=list(types),
                 null_values=self._nulls,
                 strings_can_be_null=True,
+                decimal_point=self.decimal,
             ),
         )
 
@@ -187,6 +248,52 @@ class Delimited(Table):
         except (pa.ArrowException, OSError) as error:
             raise self._diagnosis({}, str(error)) from None
 
+    def _tell_decimal(self) -> None:
+        """Takes the comma for the decimal sign if more columns have it there than have a point.
+
+        One number at least must show that it does not separate thousands, as 0,231 or 1,5 do.
+        """
+        texts = [n for n, kind in self.types.items() if sort_of(kind) is Sort.TEXT]
+        commas = {n: found for n, found in self._first_texts(texts).items() if _mostly_comma(found)}
+        sure = [(n, t) for n, its in commas.items() for t in its if _is_surely_decimal(t)]
+        if not sure:
+            return
+        self.decimal = ","
+        with_comma = self._guess_types()
+        points = [
+            name
+            for name, kind in self.types.items()
+            if sort_of(kind) is Sort.NUMBER and sort_of(with_comma[name]) is Sort.TEXT
+        ]
+        if len(points) + (self._delimiter != ";") > len(commas):
+            self.decimal = "."
+            return
+        self.types, self.with_comma = with_comma, sure[0]
+
+    def _first_texts(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """The different texts of each column in the first block."""
+        if not names:
+            return {}
+        try:
+            block = next(iter(self.blocks(dict.fromkeys(names, Sort.TEXT))), None)
+        except DataError:  # in another encoding: it matters only if the column is wanted
+            return {}
+        if block is None:
+            return {}
+        return {n: block.column(n).dictionary.drop_null().to_pylist() for n in names}
+
+    def _with_points(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Numbers that are read as texts get a decimal point, so that they are numbers anywhere."""
+        if self.decimal == ".":
+            return batch
+        for i, name in enumerate(batch.schema.names):
+            column = batch.column(i)
+            if pa.types.is_dictionary(column.type) and sort_of(self.types[name]) is Sort.NUMBER:
+                points = compute.replace_substring(column.dictionary, ",", ".")
+                column = pa.DictionaryArray.from_arrays(column.indices, points)
+                batch = batch.set_column(i, name, column)
+        return batch
+
     def _types_further_on(self, names: Sequence[str]) -> dict[str, pa.DataType]:
         """Types of columns that the first block leaves empty, by their first values."""
         found: dict[str, pa.DataType] = {}
@@ -194,7 +301,7 @@ class Delimited(Table):
             for name in (n for n in names if n not in found):
                 texts = block.column(name).dictionary.drop_null().to_pylist()
                 if texts:
-                    found[name] = _type_of(texts)
+                    found[name] = _type_of(texts, self.decimal)
             if len(found) == len(names):
                 break
         return found
@@ -234,7 +341,9 @@ class Delimited(Table):
                     f"{self.file}: column {name!r}, {place}: {shortened(cell)!r} is not in UTF-8; "
                     "save the file in that encoding"
                 )
-        return text_among_numbers(f"{self.file}", found) if found else self._unreadable(cause)
+        if not found:
+            return self._unreadable(cause)
+        return text_among_numbers(f"{self.file}", found, self.decimal)
 
     def _reads(self, cell: str, sort: Sort) -> bool:
         """Whether pyarrow reads the cell as a number, as true or false, or as text in UTF-8."""
@@ -242,7 +351,7 @@ class Delimited(Table):
             return True
         match sort:
             case Sort.NUMBER:
-                return is_number(cell)
+                return is_number(cell, self.decimal)
             case Sort.BOOLEAN:
                 return cell.strip().lower() in _BOOLS
             case _:
@@ -257,9 +366,9 @@ class Delimited(Table):
 
     def _ragged(self, line: int, record: list[str]) -> DataError:
         return DataError(
-            f"{self.file}: line {line} has {counted(record, 'cell')}, but the header names "
-            f"{counted(self.names, 'column')} (separated by {self._delimiter!r}); mend the line "
-            "(a cell that holds the separator must stand in quotes)"
+            f"{self.file}: line {line} has {counted(len(record), 'cell')}, but the header names "
+            f"{counted(len(self.names), 'column')} (separated by {self._delimiter!r}); mend the "
+            "line (a cell that holds the separator must stand in quotes)"
         )
 
     def _unreadable(self, cause: str) -> DataError:
@@ -273,9 +382,31 @@ def _delimiter(head: bytes) -> str:
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
 
 
-def _type_of(texts: Sequence[str]) -> pa.DataType:
+def _mostly_comma(texts: Sequence[str]) -> bool:
+    """Whether most of the texts are numbers, and more of these have a comma than a point."""
+    commas, numbers = sum(map(has_comma, texts)), sum(map(is_number, texts))
+    return 2 * (commas + numbers) > len(texts) and commas > sum(map(has_point, texts))
+
+
+def _is_surely_decimal(text: str) -> bool:
+    """Whether a comma in the text is the decimal sign beyond doubt."""
+    return has_comma(text) and not may_be_thousands(text)
+
+
+def tell_of_commas(tables: Iterable[Table]) -> None:
+    """Says once, for the first of some tables, that its decimals are read with a comma."""
+    found = (t for t in tables if isinstance(t, Delimited) and t.with_comma)
+    for table in islice(found, 1):
+        assert table.with_comma  # noqa: S101  # as asked above
+        name, text = table.with_comma
+        log.info(
+            "%s: the comma is read as the decimal sign, as in column %r: %s", table.file, name, text
+        )
+
+
+def _type_of(texts: Sequence[str], decimal: str) -> pa.DataType:
     """The type of a column by its first values."""
-    if all(map(is_number, texts)):
+    if all(is_number(text, decimal) for text in texts):
         return pa.float64()
     return pa.bool_() if {t.strip().lower() for t in texts} <= _BOOLS else pa.string()
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass.catalog import listed
+from hourglass.catalog import counted, listed
 from hourglass.config import Preprocess
 from hourglass.errors import ConfigError, DataError
 from hourglass.schema import Kind
@@ -55,8 +55,8 @@ class ImageFolder:
             raise _nothing(self._folder, others)
         if others:
             log.info(
-                "%s: %d files that are no PNG, JPEG or TIFF are left out: %s",
-                *(self._folder, len(others), listed([p.name for p in others])),
+                "%s: left out, no PNG, JPEG or TIFF: %s: %s",
+                *(self._folder, counted(len(others), "file"), listed([p.name for p in others])),
             )
         return files
 
@@ -67,9 +67,8 @@ class ImageFolder:
         loose = [file for file, parts in zip(self._files, depths, strict=True) if len(parts) == 1]
         if loose and len(loose) < len(depths):
             log.warning(
-                "%s: %d images, the first is %s, lie beside the folders of the classes and get no "
-                "label",
-                *(self._folder, len(loose), loose[0].name),
+                "%s: no label for %s beside the folders of the classes, the first is %s",
+                *(self._folder, counted(len(loose), "image"), loose[0].name),
             )
         return tuple(dict.fromkeys(parts[0] for parts in depths if len(parts) > 1))
 

@@ -1,14 +1,15 @@
 """Texts become codes 0, 1, ... in the order in which they first appear."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hourglass.gaps import Gaps, is_number
+from hourglass.gaps import Gaps
 from hourglass.sources._table import Sort, sort_of
-from hourglass.sources._texts import is_date, is_meant_as_number, shortest
+from hourglass.sources._texts import is_date, is_meant_as_number, shortest, unit
 
 MOST_LEVELS = 1000
 
@@ -100,14 +101,22 @@ class FeatureLevels(Levels):
         """Whether most values are dates or times, likewise."""
         return not self._declared and self._share(is_date) > 0.5
 
+    @property
+    def unit(self) -> str:
+        """The unit that stands behind most values, likewise, if they have fractions; "" if none."""
+        units = Counter(unit(text) for text in self._codes if "." in text or "," in text)
+        best = max(units, key=lambda u: units[u], default="")
+        told = best and not self._declared and self._share(lambda text: unit(text) == best) > 0.5
+        return best if told else ""
+
     def _share(self, test: Callable[[str], bool]) -> float:
         of_it_L = np.fromiter(map(test, self._codes), dtype=bool, count=len(self))
         return float(self._count[of_it_L].sum()) / max(1, self.rows)
 
-    def first(self, but_numbers: bool = False) -> tuple[int, str] | None:
-        """Row and text of the first value, or of the first that is no plain number, if any."""
+    def first(self, test: Callable[[str], bool] | None = None) -> tuple[int, str] | None:
+        """Row and text of the first value, or of the first that passes the test, if any."""
         found = zip(self._first, self._codes, strict=True)
-        return next(((r, t) for r, t in found if not (but_numbers and is_number(t))), None)
+        return next(((r, t) for r, t in found if test is None or test(t)), None)
 
 
 def _encoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

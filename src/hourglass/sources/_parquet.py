@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hourglass.catalog import counted
 from hourglass.errors import DataError
 from hourglass.sources._table import ArrowBlock, Block, Sort, Table, check_names, chunk_rows
 
@@ -29,7 +30,7 @@ class Parquet(Table):
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
         self.names = tuple(n for n in schema.names if not n.startswith(PANDAS_INDEX))
-        nothing = f"{file} holds {len(self.names)} columns and {rows} rows; add the rows"
+        nothing = f"{file} holds {counted(len(self.names), 'column')} and {rows} rows; add the rows"
         if not self.names:
             raise DataError(nothing)
         self.empty = "" if rows else nothing

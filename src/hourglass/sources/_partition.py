@@ -33,11 +33,16 @@ class Partition(Table):
         self.types = {**table.types, **{name: types[name] for name in self._values}}
         self.others = table.others
         self.empty = table.empty
+        self.decimal = table.decimal
 
     def check(self, names: Sequence[str]) -> None:
         """See `Table.check`."""
         self._table.check([name for name in names if name not in self._values])
         self.types = {**self.types, **self._table.types}
+
+    def codes(self) -> Mapping[str, str]:
+        """See `Table.codes`."""
+        return self._table.codes()
 
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`."""

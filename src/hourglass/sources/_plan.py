@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from hourglass.catalog import listed
+from hourglass.catalog import column_names
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
-from hourglass.gaps import Gaps
+from hourglass.gaps import Gaps, is_number
 from hourglass.sources import Layout
 from hourglass.sources import _complaints as complaints
 from hourglass.sources._levels import FeatureLevels
@@ -95,8 +95,8 @@ class Planner:
         missing += [r for r in own_roles.values() if r not in should and r not in table.others]
         new = [name for name in table.names if name not in should]
         if missing or new:
-            changes = [f"lacks {listed(missing)}"] * bool(missing)
-            changes += [f"has {listed(new)} besides"] * bool(new)
+            changes = [f"lacks {column_names(missing)}"] * bool(missing)
+            changes += [f"has {column_names(new)} besides"] * bool(new)
             raise DataError(
                 f"{table.file} {' and '.join(changes)}, compared with the columns of {first.file}; "
                 "all files must have the same columns: mend the file, or name the files that "
@@ -176,7 +176,8 @@ class Planner:
         if days:
             table = self._first_with(days[0], Sort.TIME)
             cells = [(n, *self._first_value(table, n)) for n in days]
-            raise complaints.dates(f"{table.file}", cells)
+            dated = [n for n in days if _has_date(self._first_with(n, Sort.TIME).types[n])]
+            raise complaints.dates(f"{table.file}", cells, dated)
 
     def _first_with(self, name: str, *sorts: Sort) -> Table:
         """The first file that holds one of these in a column."""
@@ -185,10 +186,11 @@ class Planner:
     def _first_value(self, table: Table, name: str, but_numbers: bool = False) -> tuple[str, str]:
         """Place and text of the first value, or of the first that is no number."""
         gaps, before = Gaps.of(self._options.missing_values), 0
+        test = (lambda text: not is_number(text, table.decimal)) if but_numbers else None
         for block in table.blocks({name: Sort.TEXT}):
             found = FeatureLevels(gaps, numeric=False, declared=False)
             found.encode_from(block.column(name), before)
-            first = found.first(but_numbers)
+            first = found.first(test)
             if first:
                 return table.place(first[0]), first[1]
             before += block.rows
@@ -203,6 +205,10 @@ class Planner:
 
     def _holds_wide_integers(self, name: str) -> bool:
         return any(t.types[name] in (pa.int64(), pa.uint64()) for t in self._tables)
+
+
+def _has_date(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _as(sort: Sort) -> Sort:

@@ -12,16 +12,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
-from hourglass.gaps import Gaps
+from hourglass.gaps import Gaps, is_number
 from hourglass.sources import LABEL, Chunk
 from hourglass.sources import _complaints as complaints
 from hourglass.sources._levels import MOST_LEVELS, FeatureLevels, Levels
 from hourglass.sources._plan import CATEGORICAL, Plan, Planner
 from hourglass.sources._table import NUMERIC, Block, Sort, Table, chunk_rows, numbers, sort_of
-from hourglass.sources._texts import shortened
-from hourglass.sources._times import times
+from hourglass.sources._texts import has_comma, has_point, shortened, yaml
+from hourglass.sources._times import Days, are_dates, has_slashes, times
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Rows:
         self._tables = tables
         self._options = options
         self._where = where
+        self._decimal = "," if any(table.decimal == "," for table in tables) else "."
         self._warned: set[str] = set()
         self._told_of_gaps = False
         self._levels: dict[str, tuple[str, ...]] = {}
@@ -61,7 +63,24 @@ class Rows:
     @cached_property
     def plan(self) -> Plan:
         """What becomes of the columns; see `Planner.plan`."""
-        return Planner(self._tables, self._options, self._where).plan()
+        plan = Planner(self._tables, self._options, self._where).plan()
+        self._warn_of_codes([plan.layout.names[i] for i in plan.numeric])
+        return plan
+
+    def _warn_of_codes(self, names: Sequence[str]) -> None:
+        """Says which numbers are written with leading zeros, as codes are."""
+        codes = self._tables[0].codes()
+        found = [name for name in names if name in codes]
+        if found:
+            log.warning(
+                "%s: codes, such as postcodes, among the numbers? Leading zeros get lost: %s; if "
+                "they are no quantities, name them in params.yaml: preprocess.drop, or with up to "
+                "%d values in preprocess.kinds: {%s: categorical}",
+                self._where,
+                listed([f"{name!r} ({shortened(codes[name])})" for name in found]),
+                MOST_LEVELS,
+                yaml(found[0]),
+            )
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`: all chunks but the last have the same number of rows."""
@@ -98,6 +117,13 @@ class Rows:
         table = self._tables[number]
         folder = os.path.commonpath([t.file.parent for t in self._tables])
         return f"{table.file.relative_to(folder)}, {table.place(row - self._starts[number])}"
+
+    @cached_property
+    def _days(self) -> Days:
+        """Of the times."""
+        name = self.plan.roles.get("time", "")
+        wanted = {name: Sort.TEXT}
+        return Days(lambda: ((b.column(name) for b in t.blocks(wanted)) for t in self._tables))
 
     def _start(self) -> _Pass:
         plan, gaps = self.plan, Gaps.of(self._options.missing_values)
@@ -195,15 +221,15 @@ class Rows:
         """Stops where texts are numbers, dates, identifiers or free texts."""
         for name, levels in state.levels.items():
             if levels.are_numbers:
-                found = levels.first(but_numbers=True)
-                if found:
-                    cell = (name, self.place(found[0]), found[1])
-                    raise complaints.text_among_numbers(self._where, [cell])
-                raise complaints.numbers_as_text(self._where, self._first_cell(name, levels))
+                raise self._no_numbers(name, levels)
+            if levels.unit:
+                cell = self._first_cell(name, levels)
+                raise complaints.with_unit(self._where, cell, levels.unit)
         days = [name for name, levels in state.levels.items() if levels.are_dates]
         if days:
             cells = [self._first_cell(name, state.levels[name]) for name in days]
-            raise complaints.dates(self._where, cells)
+            readable = [n for n in days if are_dates(pa.array(state.levels[n].texts))]
+            raise complaints.dates(self._where, cells, readable)
         limits = {f"which has at most {MOST_LEVELS}": self._with_too_many(state)}
         if at_end:
             limits["whose values recur: two rows for each at least"] = self._without_rows(state)
@@ -213,6 +239,19 @@ class Rows:
                 raise complaints.no_levels(
                     self._where, names, len(its), its.rows, its.texts[:3], limit
                 )
+
+    def _no_numbers(self, name: str, levels: FeatureLevels) -> DataError:
+        """The error of a column of texts most of which are meant as numbers."""
+        decimal = self._decimal
+        found = {test: levels.first(test) for test in (has_comma, has_point)}
+        comma, point = [f and (self.place(f[0]), f[1]) for f in found.values()]
+        if comma and point:
+            return complaints.two_decimal_signs(self._where, name, comma, point)
+        strange = levels.first(lambda text: not is_number(text, decimal))
+        if strange:
+            cell = (name, self.place(strange[0]), strange[1])
+            return complaints.text_among_numbers(self._where, [cell], decimal)
+        return complaints.numbers_as_text(self._where, self._first_cell(name, levels), decimal)
 
     @staticmethod
     def _with_too_many(state: _Pass) -> list[str]:
@@ -247,7 +286,7 @@ class Rows:
         return code_N.astype(np.int64)
 
     def _time(self, name: str, column: pa.Array, state: _Pass) -> NDArray[np.float64]:
-        time_N = times(self._typed(name, column))
+        time_N = times(self._typed(name, column), self._days)
         self._refuse_first("time", name, np.isnan(time_N), column, state)
         return time_N
 
@@ -273,6 +312,9 @@ class Rows:
             return
         row = int(np.argmax(wrong_N))
         value = column[row].as_py()
+        if role == "time" and has_slashes(str(value)) and self._days.first is None:
+            place = self.place(state.rows + row)
+            raise complaints.day_or_month(self._where, (name, place, str(value)))
         missing = value is None or value != value or str(value).strip() in state.gaps.texts
         said = "the value is missing" if missing else f"{shortened(str(value))!r} is no {role}"
         raise DataError(
@@ -283,7 +325,7 @@ class Rows:
 
 _NEEDS = {
     "group": "each row needs its group",
-    "time": "each row needs a number, a date or a time such as 2024-05-31T12:30",
+    "time": "each row needs a number, or a date such as 2024-05-31 12:30 or 31.05.2024 12:30",
     "weight": "each row needs a number above 0",
 }
 

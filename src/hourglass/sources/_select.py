@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from hourglass.catalog import listed, nearest
+from hourglass.catalog import column_names, nearest
 from hourglass.config import Preprocess
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources._table import check_names
@@ -53,8 +53,9 @@ def select(
     features = tuple(name for name in names if name not in dropped)
     if not features:
         reasons = ", ".join(dict.fromkeys(dropped.values()))
+        left = "the only column is" if len(names) == 1 else f"all {len(names)} columns are"
         raise DataError(
-            f"{where}: no feature is left: all {len(names)} columns are left out ({reasons}); "
+            f"{where}: no feature is left: {left} left out ({reasons}); "
             "leave at least one in (params.yaml: preprocess)"
         )
     return features, dropped
@@ -77,5 +78,5 @@ def _matching(key: str, entries: Sequence[str], names: Sequence[str], where: str
 def _unknown(key: str, what: str, asked: str, known: Sequence[str], where: str) -> UnknownNameError:
     return UnknownNameError(
         f"params.yaml: preprocess.{key}: {what} in {where}{nearest(asked, known)} "
-        f"(columns: {listed(known)})"
+        f"(columns: {column_names(known)})"
     )

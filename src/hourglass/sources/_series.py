@@ -4,20 +4,39 @@ Shapes: N rows of a block.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.sources._beside import Clock, Labels, group_codes, weights
 from hourglass.sources._series_files import Rows, SeriesFile
+from hourglass.sources._steps import Steps
+from hourglass.sources._times import Days, are_dates
 
 _Key = tuple[int, str]  # of a series within its file: period and group
 
 TRAIN, VAL, TEST = 0, 1, 2
 _GOLDEN = 0.6180339887498949  # 1 / golden ratio
+
+
+@dataclass
+class Survey:
+    """What one pass over all files tells.
+
+    Attributes:
+        series: In their order.
+        steps: How times go on within them.
+        unit: Of the times, such as " s".
+    """
+
+    series: list["Series"] = field(default_factory=list)
+    steps: Steps = field(default_factory=Steps)
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,8 +122,8 @@ def by_group(series: Series, options: Preprocess) -> Parts:
 
 
 def survey(
-    files: Sequence[SeriesFile], channel: str, options: Preprocess, labels: Labels
-) -> list[Series]:
+    files: Sequence[SeriesFile], channel: str, options: Preprocess, labels: Labels, days: Days
+) -> Survey:
     """Finds the series by what stands beside the channels.
 
     Args:
@@ -112,18 +131,42 @@ def survey(
         channel: One that is read where nothing stands beside them, to count rows.
         options: Which columns are group, time, label and weight.
         labels: Gets to see all labels.
+        days: Of the times.
 
     Raises:
         DataError: the rows of a group don't stand together, or times fall; the row is named.
     """
     groups: dict[str, int] = {}
-    found: list[Series] = []
+    found = Survey()
     first = 0
     for number, file in enumerate(files):
-        for name, group, rows in _Walk(file, options, labels).series(channel):
-            found.append(Series(name, number, groups.setdefault(group, len(groups)), first, rows))
+        clock = Clock(file, options.time, options.missing_values, days)
+        for name, group, rows in _Walk(file, options, labels, clock, found.steps).series(channel):
+            code = groups.setdefault(group, len(groups))
+            found.series.append(Series(name, number, code, first, rows))
             first += rows
+        found.unit = clock.unit
     return found
+
+
+def group_candidates(file: SeriesFile, options: Preprocess) -> list[str]:
+    """Columns of texts whose few values may stand for series of their own.
+
+    The first block tells: each value has enough rows for a window there, and they are no dates.
+    """
+    beside = columns_beside(options)
+    names = [name for name in file.names if name in file.texts and name not in beside]
+    block = next(iter(file.blocks((), names)), None) if names else None
+    if block is None:
+        return []
+    most = len(block) // options.window.length
+    return [name for name in names if 2 <= _distinct(block.beside[name]) <= most]
+
+
+def _distinct(column: pa.Array) -> int:
+    """How many different texts there are; 0 if they are dates."""
+    texts = column.cast(pa.string()).unique().drop_null()
+    return 0 if are_dates(texts) else len(texts)
 
 
 def columns_beside(options: Preprocess) -> tuple[str, ...]:
@@ -135,9 +178,11 @@ def columns_beside(options: Preprocess) -> tuple[str, ...]:
 class _Walk:
     """One file from its first row to its last."""
 
-    def __init__(self, file: SeriesFile, options: Preprocess, labels: Labels) -> None:
+    def __init__(
+        self, file: SeriesFile, options: Preprocess, labels: Labels, clock: Clock, steps: Steps
+    ) -> None:
         self._file, self._options, self._labels = file, options, labels
-        self._clock = Clock(file, options.time, options.missing_values)
+        self._clock, self._steps = clock, steps
         self._key: _Key | None = None
         self._seen: set[_Key] = set()
         self._last_time, self._last_text = -np.inf, ""
@@ -212,8 +257,9 @@ class _Walk:
             raise DataError(
                 f"{self._file.file}, {self._file.place(row + i)}: {column} {str(times[i])!r} comes "
                 f"after {before!r}, and rows of a series must be in the order of time; sort the "
-                f"file by {self._order()}"
+                f"file by {self._order()}{self._or_group()}"
             )
+        self._steps.add(time_N - before_N, self._file, row)
         self._last_time, self._last_text = float(time_N[-1]), str(times[-1])
 
     def _check_others(self, block: Rows, row: int) -> None:
@@ -226,6 +272,18 @@ class _Walk:
     def _order(self) -> str:
         """What to sort the file by."""
         return ", ".join(name for name in (self._options.group, self._options.time) if name)
+
+    def _or_group(self) -> str:
+        """The other remedy where nothing tells several series apart."""
+        if self._options.group:
+            return ""
+        names = group_candidates(self._file, self._options)
+        such = f", such as {listed([repr(name) for name in names])}" if names else ""
+        return (
+            "; if it holds several series (of machines, of persons), sorting would mix them: name "
+            f"the column that tells them apart in params.yaml: preprocess.group{such}, and sort by "
+            "it first"
+        )
 
     def _names(self, key: _Key) -> tuple[str, str]:
         """Of a series for people, and of its group."""

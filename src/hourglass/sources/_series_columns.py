@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from hourglass.catalog import listed, nearest
+from hourglass.catalog import column_names, listed, nearest
 from hourglass.config import Preprocess
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.sources._series_files import SeriesFile
 
+NO_NUMBERS = "holds no numbers"  # why a column is left out
 _BESIDE = ("label", "group", "time", "weight")
 
 
@@ -38,7 +39,7 @@ def choose(file: SeriesFile, options: Preprocess) -> Columns:
         chosen = {n for pattern in options.columns for n in _matches(file, "columns", pattern)}
         dropped |= {name: "not named in preprocess.columns" for name in left if name not in chosen}
     else:
-        dropped |= {name: "holds no numbers" for name in left if name in file.texts}
+        dropped |= {name: NO_NUMBERS for name in left if name in file.texts}
     channels = tuple(name for name in file.names if name not in dropped)
     if not channels:
         reasons = listed([f"{name!r} {reason}" for name, reason in dropped.items()])
@@ -97,5 +98,5 @@ def _unknown(file: SeriesFile, key: str, name: str) -> UnknownNameError:
     known: Sequence[str] = file.names
     return UnknownNameError(
         f"params.yaml: preprocess.{key}: no column {name!r} in {file.file}{nearest(name, known)} "
-        f"(columns: {listed(known)})"
+        f"(columns: {column_names(known)})"
     )

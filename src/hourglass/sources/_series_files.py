@@ -15,12 +15,13 @@ import pyarrow.compute as compute
 from numpy.typing import NDArray
 
 from hourglass.errors import DataError
-from hourglass.gaps import NULLS, is_number
+from hourglass.gaps import NULLS
 from hourglass.sources._complaints import text_among_numbers
 from hourglass.sources._delimited import Delimited
 from hourglass.sources._parquet import Parquet
 from hourglass.sources._stored import NpyFile
 from hourglass.sources._table import NUMERIC, Block, Sort, chunk_rows, sort_of
+from hourglass.sources._texts import is_meant_as_number
 
 Missing = Sequence[str | int | float]  # what stands for a gap
 
@@ -76,19 +77,23 @@ class SeriesFile(ABC):
 
 
 class TextFile(SeriesFile):
-    """A CSV or TSV file; columns beside the channels come as texts."""
+    """A CSV or TSV file; columns beside the channels come as texts.
+
+    Attributes:
+        table: What reads it.
+    """
 
     def __init__(self, file: Path, missing: Missing) -> None:
         self.file = file
-        self._table = Delimited(file, [*NULLS, *map(str, missing)])
-        if self._table.empty:
-            raise DataError(self._table.empty)
-        self.names = self._table.names
+        self.table = Delimited(file, [*NULLS, *map(str, missing)])
+        if self.table.empty:
+            raise DataError(self.table.empty)
+        self.names = self.table.names
         self.texts = self._text_columns()
 
     def _text_columns(self) -> frozenset[str]:
         """Columns whose values in the first block are all texts."""
-        types = self._table.types
+        types = self.table.types
         texts = [name for name in self.names if sort_of(types[name]) not in NUMERIC]
         if not texts:
             return frozenset()
@@ -96,23 +101,24 @@ class TextFile(SeriesFile):
 
     def _is_text(self, name: str) -> bool:
         try:
-            first = next(self._table.blocks({name: Sort.TEXT}))
+            first = next(self.table.blocks({name: Sort.TEXT}))
         except DataError:  # in another encoding: it matters only if the column is wanted
             return True
-        return not any(map(is_number, first.column(name).dictionary.drop_null().to_pylist()))
+        texts = first.column(name).dictionary.drop_null().to_pylist()
+        return not any(map(is_meant_as_number, texts))
 
     def blocks(self, channels: Sequence[str], beside: Sequence[str]) -> Iterator[Rows]:
         """See `SeriesFile.blocks`."""
-        types = self._table.types
+        types = self.table.types
         words = {n for n in channels if sort_of(types[n]) is Sort.BOOLEAN}
         wanted = {n: Sort.BOOLEAN if n in words else Sort.NUMBER for n in channels}
-        for block in self._table.blocks({**wanted, **dict.fromkeys(beside, Sort.TEXT)}):
+        for block in self.table.blocks({**wanted, **dict.fromkeys(beside, Sort.TEXT)}):
             sides = {name: block.column(name).cast(pa.string()) for name in beside}
             yield Rows(_values(block, channels, self.dtype(channels)), sides)
 
     def place(self, row: int) -> str:
         """See `SeriesFile.place`: the line."""
-        return self._table.place(row)
+        return self.table.place(row)
 
 
 class ParquetFile(SeriesFile):

@@ -9,7 +9,7 @@ from hourglass.catalog import listed
 from hourglass.config import Preprocess
 from hourglass.errors import DataError
 from hourglass.paths import named
-from hourglass.sources._delimited import COMPRESSIONS
+from hourglass.sources._delimited import COMPRESSIONS, tell_of_commas
 from hourglass.sources._series import columns_beside
 from hourglass.sources._series_columns import Columns, check_same, choose
 from hourglass.sources._series_files import ArrayFile, Missing, ParquetFile, SeriesFile, TextFile
@@ -62,6 +62,7 @@ def find(path: Path, options: Preprocess) -> Found:
         files = [file for file in files if _is_whole(file, columns, options, faults)]
     if not files:
         raise faults[0]
+    tell_of_commas(file.table for file in files if isinstance(file, TextFile))
     for fault in faults:
         log.warning("left out: %s", fault)
     return Found(files, columns, {SKIPPED: len(faults)} if faults else {})

@@ -128,6 +128,7 @@ class Table(ABC):
         others: Further names that may be a label, group, time or weight, such as the arrays
             beside `X` of an NPZ file.
         empty: What a message says of a file without rows; "" if it has some.
+        decimal: Sign before the fraction of numbers, where they are written as text.
     """
 
     file: Path
@@ -135,6 +136,7 @@ class Table(ABC):
     types: Mapping[str, pa.DataType]
     others: tuple[str, ...] = ()
     empty: str = ""
+    decimal: str = "."
 
     def check(self, names: Sequence[str]) -> None:  # noqa: B027  # most have nothing to look at
         """Looks at what is to be read before anything is.
@@ -142,6 +144,10 @@ class Table(ABC):
         Raises:
             DataError: one of these columns can't be used.
         """
+
+    def codes(self) -> Mapping[str, str]:
+        """Columns of numbers whose first rows hold one with a leading zero -> that text."""
+        return {}
 
     @abstractmethod
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:

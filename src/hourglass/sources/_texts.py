@@ -2,17 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from hourglass.gaps import is_number
 
 LONGEST = 40  # letters of a text that a message shows
 
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
-_COMMA = re.compile(r"[-+]?\d+,\d+")
+_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
-_GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?")
+_GROUPED = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d+)?|[-+]?\d{1,3}([.' ]\d{3})+(,\d+)?")
 _UNIT = re.compile(r"[-+]?[\d.]+ ?[^\d\s.,]{1,3}|[^\d\s.,+-]{1,3} ?[\d.]+")
+_WITH_UNIT = re.compile(r"[-+]?\d+(?:[.,]\d+)? ?([^\d\s.,:/-][^\d\s.,]{0,4})")
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*")
 _YAML_WORDS = {"true", "false", "null"}
 
@@ -21,6 +22,27 @@ def is_meant_as_number(text: str) -> bool:
     """Whether the text is a number, be it with a decimal comma or separated thousands."""
     bare = text.strip()
     return is_number(bare) or bool(_COMMA.fullmatch(bare) or _GROUPED.fullmatch(bare))
+
+
+def has_comma(text: str) -> bool:
+    """Whether the text is a number with a decimal comma, or with one comma for the thousands."""
+    return bool(_COMMA.fullmatch(text.strip()))
+
+
+def has_point(text: str) -> bool:
+    """Whether the text is a number with a decimal point."""
+    return "." in text and is_number(text.strip())
+
+
+def may_be_thousands(text: str) -> bool:
+    """Whether a comma may just as well separate the thousands, as in 1,234."""
+    return bool(_THOUSANDS.fullmatch(text.strip()))
+
+
+def unit(text: str) -> str:
+    """The unit behind a number, "mm" of "3.2 mm"; "" if it is none."""
+    found = _WITH_UNIT.fullmatch(text.strip())
+    return found[1] if found else ""
 
 
 def is_date(text: str) -> bool:
@@ -44,15 +66,20 @@ def shortest(text: str) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
-def hint(text: str) -> str:
+def hint(text: str, decimal: str = ".") -> str:
     """What probably went wrong with a number, with a blank at the end, or an empty string."""
     bare = text.strip()
     if not is_utf8(bare):
         return "It is not in UTF-8: save the file in that encoding. "
-    if _THOUSANDS.fullmatch(bare):
-        return "Decimals are written with a point, thousands without a separator. "
-    if _COMMA.fullmatch(bare):
-        return "Decimals are written with a point. "
+    if decimal == "," and is_number(bare):
+        return "Decimals have a comma in this file, thousands no separator. "
+    if may_be_thousands(bare):
+        return (
+            f"It may be {bare.replace(',', '.')} or {bare.replace(',', '')}: decimals are written "
+            "with a point, thousands without a separator. "
+        )
+    if has_comma(bare):
+        return "Decimals are written with a point where commas separate the cells. "
     if _GROUPED.fullmatch(bare):
         return "Thousands are written without a separator. "
     if _UNIT.fullmatch(bare):
@@ -74,8 +101,3 @@ def yaml(text: str) -> str:
 def yaml_list(texts: Iterable[str]) -> str:
     """A YAML list that can be pasted into params.yaml."""
     return "[" + ", ".join(map(yaml, texts)) + "]"
-
-
-def counted(things: Sequence[object], what: str) -> str:
-    """How many there are: "1 cell", "3 cells"."""
-    return f"{len(things)} {what}{'s' * (len(things) != 1)}"

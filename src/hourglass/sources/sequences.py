@@ -4,7 +4,7 @@ Shapes: N rows of a block, C channels; of a chunk n windows, F = length x channe
 """
 
 import logging
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,13 +13,26 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from hourglass.catalog import counted, listed
 from hourglass.errors import ConfigError, DataError
+from hourglass.schema import LEAST
 from hourglass.sources import LABEL, Chunk, Layout, Source
-from hourglass.sources._beside import Clock, Labels, gaps_as_nan, weights
-from hourglass.sources._series import Parts, Series, by_group, by_time, columns_beside, survey
+from hourglass.sources._beside import Clock, Labels, days_of, gaps_as_nan, weights
+from hourglass.sources._series import (
+    Parts,
+    Series,
+    Survey,
+    by_group,
+    by_time,
+    columns_beside,
+    group_candidates,
+    survey,
+)
+from hourglass.sources._series_columns import NO_NUMBERS
 from hourglass.sources._series_files import Rows, SeriesFile
 from hourglass.sources._series_find import Found, find
 from hourglass.sources._table import chunk_rows
+from hourglass.sources._times import Days
 from hourglass.sources._width import check_width
 from hourglass.sources._windows import Cutter, gathered
 
@@ -105,11 +118,52 @@ class Sequences(Source):
         return Labels(self.options.missing_values)
 
     @cached_property
+    def _days(self) -> Days:
+        """Of the times."""
+        return days_of(self._files, self.options.time)
+
+    @cached_property
     def _series(self) -> list[Series]:
         """All series; windows are known to lie in each split."""
-        series = survey(self._files, self._found.columns.channels[0], self.options, self._labels)
-        self._check_windows(series)
-        return series
+        channel = self._found.columns.channels[0]
+        self._tell_of_groups()
+        found = survey(self._files, channel, self.options, self._labels, self._days)
+        if self.options.time:
+            self._tell_of_steps(found)
+        self._check_windows(found.series)
+        return found.series
+
+    def _tell_of_groups(self) -> None:
+        """Warns of columns that may tell series apart and are left out."""
+        if self.options.group:
+            return
+        dropped = self._found.columns.dropped
+        names = group_candidates(self._files[0], self.options)
+        names = [name for name in names if dropped.get(name) == NO_NUMBERS]
+        if names:
+            log.warning(
+                "%s: each file is read as one series, and texts with few values are left out: %s; "
+                "if one of them tells series apart (a machine, a person), name it in params.yaml: "
+                "preprocess.group, or windows mix them; else in preprocess.drop",
+                self.title,
+                listed([repr(name) for name in names]),
+            )
+
+    def _tell_of_steps(self, found: Survey) -> None:
+        steps = found.steps
+        log.info("%s: %s: %s", self.title, self.options.time, steps.summary(found.unit))
+        if steps.repeated:
+            log.warning(
+                "%s: %s within a series %s the %s of the row before, the first is %s; %s",
+                self.title,
+                counted(steps.repeated, "row"),
+                "has" if steps.repeated == 1 else "have",
+                *(self.options.time, steps.first_repeat),
+                "if they are copies, delete them"
+                if self.options.group
+                else "if the file holds several series (of machines, of persons), name the column "
+                "that tells them apart in params.yaml: preprocess.group, and sort by it first",
+            )
 
     @cached_property
     def _starts(self) -> dict[int, int]:
@@ -130,7 +184,7 @@ class Sequences(Source):
         beside = columns_beside(self.options)
         for number, own in groupby(self._series, key=lambda s: s.file):
             file = self._files[number]
-            clock = Clock(file, self.options.time, self.options.missing_values)
+            clock = Clock(file, self.options.time, self.options.missing_values, self._days)
             cuts = _Cuts([(s, Cutter(s, self._parts(s), self.options.window)) for s in own])
             row = 0
             for block in file.blocks(self._found.columns.channels, beside):
@@ -174,7 +228,7 @@ class Sequences(Source):
         self._refuse_long_windows(series)
         for split, name in enumerate(_SPLITS):
             if not count_S[split]:
-                raise self._no_window(name, int(longest_S[split]), in_S[split], len(series))
+                raise self._no_window(name, int(longest_S[split]), in_S[split], series)
         if idle:
             log.warning(
                 "%s: %d of %d series give no window: they, or their parts, are shorter than the %d "
@@ -190,30 +244,62 @@ class Sequences(Source):
             of = "" if len(series) == 1 else f", the longest of {len(series)} series,"
             raise DataError(
                 f"{self.title}: a window has {length} rows, but {longest.name}{of} has "
-                f"{longest.rows}; set params.yaml: preprocess.window.length to {longest.rows} or "
-                "less, or bring longer series"
+                f"{longest.rows}; {self._remedy(series, 'or bring longer series')}"
             )
 
-    def _no_window(self, split: str, rows: int, series: Series, count: int) -> DataError:
-        """A split would be empty."""
+    def more_rows(self) -> str:
+        """See `Source.more_rows`."""
+        others = "raise the fraction of the split that has too few, or bring longer series"
+        return self._remedy(self._series, others)
+
+    def _remedy(self, series: list[Series], others: str) -> str:
+        """Names the longest window that gives each split what it needs, before other remedies."""
+        stride = self.options.window.stride
+        parts = [self._parts(one) for one in series]
+        longest, longest_of_all = _longest_window(parts, stride), _longest_window(parts, 1)
+        ways = [f"window.length to {longest} or less"] * (longest > 0)
+        if longest_of_all > longest:
+            ways.append(f"window.length to {longest_of_all} or less and window.stride to 1")
+        if not ways:
+            return f"no length of windows gives all splits enough: {others.removeprefix('or ')}"
+        *most, last = [str(n) for n in LEAST.values()]
+        return (
+            f"set params.yaml: preprocess.{', or preprocess.'.join(ways)} (which gives training, "
+            f"validation and test the {', '.join(most)} and {last} windows that they need), "
+            f"{others}"
+        )
+
+    def _no_window(self, split: str, rows: int, one: Series, series: list[Series]) -> DataError:
+        """A split would be empty; its longest part has so many rows of `one`."""
         window = self.options.window
         if self.options.split == "group" and not rows:
+            several = len(series) > 1
+            whole = f"none of the {len(series)} series falls" if several else "there is only one"
+            seed = "change preprocess.seed, " if several else ""
             return DataError(
                 f"{self.title}: no {split} window: preprocess.split: group keeps series whole, and "
-                f"none of the {count} series falls into this split; bring more series (about ten), "
-                "change preprocess.seed, or set params.yaml: preprocess.split to time"
+                f"{whole}{' into this split' * several}; bring more series (about ten), {seed}or "
+                "set params.yaml: preprocess.split to time"
             )
-        if rows >= window.length:
-            remedy = f"preprocess.window.stride to less than {window.stride}"
-        else:
-            remedy = f"preprocess.window.length to {rows} or less" if rows else "shorter windows"
         fraction = f"preprocess.{_SPLITS[split]}" if _SPLITS[split] else "the share of training"
         return DataError(
             f"{self.title}: no {split} window: a window has {window.length} rows and one begins "
             f"every {window.stride}, but the longest {split} part of any series has {rows} rows "
-            f"(of the {series.rows} of {series.name}); set params.yaml: {remedy}, raise "
-            f"{fraction}, or bring longer series"
+            f"(of the {one.rows} of {one.name}); "
+            + self._remedy(series, f"raise {fraction}, or bring longer series")
         )
+
+
+def _longest_window(parts: list[Parts], stride: int) -> int:
+    """The longest window of which each split gets enough at this stride; 0 if there is none."""
+    least_S = np.array(list(LEAST.values()))
+
+    def too_long(length: int) -> bool:
+        count_S = np.sum([part.counts(length, stride) for part in parts], axis=0)
+        return bool((count_S < least_S).any())
+
+    most = max(int(part.longest().max()) for part in parts)
+    return bisect_left(range(1, most + 1), True, key=too_long)
 
 
 class _Cuts:

@@ -11,7 +11,7 @@ from hourglass.gaps import Gaps
 from hourglass.sources import Chunk, Layout, Source
 from hourglass.sources._arrays import Npy, Npz
 from hourglass.sources._arrow import ArrowFile
-from hourglass.sources._delimited import Delimited
+from hourglass.sources._delimited import Delimited, tell_of_commas
 from hourglass.sources._files import File, files_of, format_of
 from hourglass.sources._parquet import Parquet
 from hourglass.sources._partition import Partition
@@ -51,6 +51,7 @@ class Tabular(Source):
         tables = [self._open(file.path) for file in self._files]
         if all(table.empty for table in tables):
             raise DataError(tables[0].empty)
+        tell_of_commas(tables)
         types = _partition_types(self._files)
         if types:
             tables = [

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import advice, intake, moments
-from hourglass.catalog import listed
+from hourglass import advice, intake, moments, suspects
+from hourglass.catalog import column_names, counted, listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
 from hourglass.inference import Extent, Known, infer
 from hourglass.intake import Taken
+from hourglass.moments import Moments
 from hourglass.paths import SPLITS, Paths, write_json, write_text
 from hourglass.profile import profile
 from hourglass.schema import Kind, Schema
@@ -32,6 +33,7 @@ Array = NDArray[np.float64]
 SMALLEST_RANGE = 1e-100
 LARGEST_SPAN = 1e30  # of validation and test rows, in spans of training rows
 FAR = 100  # interquartile ranges from the median: values beyond are no measurements, or rule all
+RARE = 2  # training rows of a level of texts
 # Observed values without which a column can't be learned from, or its noise be calibrated.
 LEAST_OBSERVED = {"training": 20, "validation": 10}
 
@@ -117,6 +119,13 @@ def _describe(
     )
     found = profile(columns, train_SF, seen)
     _warn_of_far_values(schema, found["columns"], extent)
+    if layout.shape is None:
+        counters = [name for f, name in enumerate(layout.names) if f in taken.counters]
+        _warn_of_identifiers(schema, counters, train_SF, extent.whole_F)
+        _warn_of_equal_columns(schema, train_SF, seen, levels)
+        _warn_of_rare_levels(schema, taken.counts)
+    if suspects.are_rows_rich(train_SF, sum(taken.rows.values())):
+        _warn_of_equal_rows(source, taken, paths)
     return schema, found
 
 
@@ -223,27 +232,96 @@ def _warn_of_far_values(schema: Schema, figures: dict[str, dict[str, Any]], exte
             )
 
 
+def _warn_of_identifiers(
+    schema: Schema, counters: list[str], train_SF: Array, whole_F: NDArray[np.bool_]
+) -> None:
+    names = [c.name for c in schema.columns]
+    coded_F = np.array([c.kind is Kind.CATEGORICAL for c in schema.columns])
+    at = suspects.identifiers(names, train_SF, whole_F & ~coded_F)
+    others = [names[f] for f in at if names[f] not in counters]
+    shown = [f"{n!r} (goes on evenly from row to row)" for n in names if n in counters]
+    shown += [f"{name!r} (integers that all differ)" for name in others]
+    if shown:
+        log.warning(
+            "%s: row numbers, times or identifiers among the features? They tell nothing of a new "
+            "row: %s; name them in params.yaml: preprocess.drop, or time, if they are",
+            schema.source,
+            listed(shown),
+        )
+
+
+def _warn_of_equal_columns(
+    schema: Schema, train_SF: Array, seen: Moments, levels: Mapping[str, tuple[str, ...]]
+) -> None:
+    names = [c.name for c in schema.columns]
+    pairs = suspects.equal_columns(names, train_SF, seen, levels)
+    if pairs:
+        log.warning(
+            "%s: columns that are copies of others count twice: %s; name them in params.yaml: "
+            "preprocess.drop",
+            schema.source,
+            listed([f"{name!r} (of {first!r})" for name, first in pairs]),
+        )
+
+
+def _warn_of_rare_levels(schema: Schema, counts: Mapping[str, NDArray[np.int64]]) -> None:
+    shown = []
+    for name in (c.name for c in schema.columns if c.name in counts):
+        count_L = counts[name][counts[name] > 0]
+        rare = int((count_L <= RARE).sum())
+        if len(count_L) >= suspects.LEAST_LEVELS and 2 * rare > len(count_L):
+            shown.append(f"{name!r} ({rare} of {len(count_L)} levels)")
+    if shown:
+        log.warning(
+            "%s: texts most of whose levels occur once or twice in training rows: %s; names or "
+            "remarks are no features: name such columns in params.yaml: preprocess.drop",
+            schema.source,
+            listed(shown),
+        )
+
+
+def _warn_of_equal_rows(source: Source, taken: Taken, paths: Paths) -> None:
+    shown, example = [], ""
+    for split, (count, first, there) in taken.copies.items():
+        if count:
+            shown.append(f"{count} of {taken.rows[split]} {split} rows")
+            own, other = (
+                int(np.load(paths.beside(s, "rows"), mmap_mode="r")[row])
+                for s, row in ((split, first), (SPLITS[0], there))
+            )
+            example = example or f"{source.place(own)} and {source.place(other)}"
+    if shown:
+        log.warning(
+            "%s: %s are copies of training rows (%s, for example): all figures will look better "
+            "than they are; delete the copies, or keep what belongs together in one split "
+            "(params.yaml: preprocess.group)",
+            source.title,
+            listed(shown),
+            example,
+        )
+
+
 def _log(schema: Schema, found: dict[str, Any]) -> None:
     """Says what was decided."""
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
-        "%s: %d rows (%s), %d columns (%s), digest %s",
+        "%s: %s (%s), %s (%s), digest %s",
         schema.source,
-        sum(schema.rows[s] for s in SPLITS),
+        counted(sum(schema.rows[s] for s in SPLITS), "row"),
         ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
-        len(schema.columns),
+        counted(len(schema.columns), "column"),
         ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())),
         schema.digest,
     )
     for reason, rows in schema.left_out.items():
-        log.info("left out %d rows: %s", rows, reason)
+        log.info("left out %s: %s", counted(rows, "row"), reason)
     if schema.gaps:
         gaps = {c.name: c.missing for c in schema.columns if c.missing}
         shown = listed([f"{name!r} {n}" for name, n in gaps.items()])
         log.info("missing values are kept as missing, by column: %s", shown)
     for reason in dict.fromkeys(schema.dropped.values()):
         names = [name for name, its in schema.dropped.items() if its == reason]
-        log.info("left out, %s: %s", reason, listed(names))
+        log.info("left out, %s: %s", reason, column_names(names))
     log.info(
         "advice: scaler %s, losses %s: %s (data/interim/profile.html)",
         found["scaler"],

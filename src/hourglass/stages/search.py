@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hourglass import candidates, executors, figures, losses, provenance, search, trials
+from hourglass import candidates, executors, figures, losses, models, provenance, search, trials
 from hourglass.candidates import Candidate
 from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
@@ -46,6 +46,7 @@ def run(params: Params, paths: Paths) -> None:
     """
     settings = params.search
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
+    models.check(params.model.kind, schema.shape)
     profile = read_json(paths.profile, "preprocess")
     every = settings.scalers == "all"
     wanted = candidates.Wanted(settings.losses, params.normalize.scalers, every)
