@@ -78,7 +78,7 @@ def _written(root: Path, described: Schema, values: dict[str, np.ndarray]) -> Pa
     paths = Paths(root)
     write_json(paths.schema, described.to_json())
     scaler = scaling.fit("standard", values["train"], described)
-    write_json(paths.scaler("standard"), scaler.to_json())
+    write_json(paths.scaler("standard"), scaler.to_json() | {"rows": described.digest})
     start = 0
     for split, rows_NF in values.items():
         paths.values(split).parent.mkdir(parents=True)

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from hourglass import __version__
+from hourglass import __version__, config
 from hourglass.__main__ import COMMANDS, _OneLine, main
 from hourglass.config import Params
 from hourglass.errors import DataError
@@ -373,3 +373,16 @@ def test_a_line_of_the_log_names_no_private_module(name, shown):
     record = logging.LogRecord(f"hourglass.{name}", logging.WARNING, "", 0, "hello", (), None)
     line = _OneLine("%(what)s: %(message)s").format(record)
     assert line == f"{shown} warning: hello"
+
+
+def test_a_stage_that_is_given_what_was_made_from_other_rows_says_so(project, capsys):
+    """preprocess of other data, and then a later stage alone."""
+    own = config.read_yaml(project / "params.yaml")
+    own["search"] |= {"losses": ["mse"], "trials_per_loss": 1, "epochs": 1, "executor": "serial"}
+    stages = ("preprocess", "normalize", "preprocess", "search")
+    for dataset, stage in zip(("wine", "wine", "diabetes", "diabetes"), stages, strict=True):
+        own["preprocess"]["dataset"] = dataset
+        config.write_yaml(project / "params.yaml", own)
+        code = main([stage])
+    assert code == 2
+    assert "made from other rows" in capsys.readouterr().err

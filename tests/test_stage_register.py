@@ -21,7 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory):
     root = make_files(tmp_path_factory.mktemp("a project"))
     paths = Paths(root)
     trials.run(replace(spec(root), save_to=paths.model("mse", 1)))
-    numbers = {"test": 2.0, "test_pca": 2.1, "ruler": "bits per hidden value"}
+    numbers = {"rows": "0123", "test": 2.0, "test_pca": 2.1, "ruler": "bits per hidden value"}
     numbers |= {"bits_per_feature": 1.9, "bits_per_feature_masked": 2.0, "rmse": 1.0, "mae": 0.5}
     chosen = {"selected_loss": "mse", "selected_seed": 1, "rows_test": 40}
     write_text(paths.evaluate("verdict.txt"), "mse is best\n")

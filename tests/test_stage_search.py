@@ -112,13 +112,14 @@ def reported(tmp_path) -> Paths:
         ],
         ONE: [outcome(ONE, 0, None, hidden="128"), outcome(ONE, 1, 2.5, **hidden)],
     }
-    search._report(params(hidden=((16, 8),)), Paths(tmp_path), outcomes)
+    search._report(params(hidden=((16, 8),)), Paths(tmp_path), outcomes, "d")
     return Paths(tmp_path)
 
 
 def test_best_yaml_holds_all_that_a_finalist_needs(reported):
     assert config.read_yaml(reported.search("best.yaml")) == {
         "huber+poisson": {
+            "rows": "d",
             "loss": "huber",
             "heads": dict(HEADS),
             "scaler": "unit",
@@ -128,6 +129,7 @@ def test_best_yaml_holds_all_that_a_finalist_needs(reported):
             "hyper": {"learning_rate": 0.01, "delta": 0.5},
         },
         "mse": {
+            "rows": "d",
             "loss": "mse",
             "heads": {},
             "scaler": "robust",
@@ -172,7 +174,7 @@ def test_a_finalist_is_fitted_as_its_best_trial_was(reported):
 
 def test_a_candidate_whose_trials_all_failed_is_left_out_with_its_cause(tmp_path, caplog):
     outcomes = {SEVERAL: [outcome(SEVERAL, 0, None)], ONE: [outcome(ONE, 0, 2.5)]}
-    search._report(PARAMS, Paths(tmp_path), outcomes)
+    search._report(PARAMS, Paths(tmp_path), outcomes, "d")
     assert list(config.read_yaml(Paths(tmp_path).search("best.yaml"))) == ["mse"]
     assert "huber+poisson: all trials failed, the first: it diverged" in caplog.text
 
@@ -180,7 +182,7 @@ def test_a_candidate_whose_trials_all_failed_is_left_out_with_its_cause(tmp_path
 def test_a_search_without_one_good_trial_stops_with_the_causes(tmp_path):
     outcomes = {SEVERAL: [outcome(SEVERAL, 0, None)], ONE: [outcome(ONE, 0, None)]}
     with pytest.raises(TrainingError, match=r"(?s)huber\+poisson: it diverged.*mse: it diverged"):
-        search._report(PARAMS, Paths(tmp_path), outcomes)
+        search._report(PARAMS, Paths(tmp_path), outcomes, "d")
     assert not Paths(tmp_path).search("best.yaml").exists()
 
 

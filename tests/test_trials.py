@@ -22,8 +22,8 @@ from tests.settings import params, write_rows
 
 from hourglass import batches, codelength, trials, wide
 from hourglass.bundle import Bundle
-from hourglass.errors import ConfigError, MissingInputError, TrainingError
-from hourglass.paths import Paths
+from hourglass.errors import ConfigError, MissingInputError, StaleInputError, TrainingError
+from hourglass.paths import Paths, read_json, write_json
 from hourglass.schema import Column, Kind, Schema
 from hourglass.splitting import resplit
 from hourglass.stages import normalize
@@ -235,6 +235,16 @@ def test_objectives_are_bits_and_lower_is_better():
     assert math.isfinite(trials.objective("rmse", {"nrmse": 0.0}))
     assert trials.objective_unit("code_length_masked") == "bits per hidden value"
     assert "standardised rmse" in trials.objective_unit("rmse")
+
+
+def test_scaled_rows_of_other_data_are_refused(tmp_path):
+    """A regression: search after preprocess without normalize trained on the rows of before."""
+    paths = Paths(make_files(tmp_path))
+    described = read_json(paths.schema, "preprocess")
+    write_json(paths.schema, described | {"digest": "new rows"})
+    with pytest.raises(StaleInputError, match="made from other rows") as error:
+        trials.load(paths, "standard", None)
+    assert "(new rows): run `hourglass normalize` again" in str(error.value)
 
 
 def residual_scale(rows_NF: torch.Tensor, latent_dim: int) -> float:

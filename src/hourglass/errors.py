@@ -6,6 +6,7 @@ HourglassError                 anything a user can mend; the CLI prints it witho
 ├── DataError                  the user's data: file, column, row, remedy
 ├── LossError                  a loss that the data or the scaler does not admit
 ├── MissingInputError          a file that an earlier stage should have written
+├── StaleInputError            a file that an earlier stage made from other rows
 ├── TrainingError              a fit that did not end in finite numbers
 └── TrackingError              the MLflow store can't be reached or refuses
 """
@@ -33,6 +34,10 @@ class LossError(HourglassError):
 
 class MissingInputError(HourglassError):
     """A stage needs a file that an earlier stage has not written yet."""
+
+
+class StaleInputError(HourglassError):
+    """A stage was given what an earlier one made from other rows than those that lie there now."""
 
 
 class TrainingError(HourglassError):

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hourglass.errors import StaleInputError
+
 PACKAGE = Path(__file__).parent
 
 # The code that can change a number of a fit: what a study's trials must share to be comparable.
@@ -15,6 +17,8 @@ PURE = (
     "batches.py",
     "bundle.py",
     "codelength.py",
+    "hiding.py",
+    "inputs.py",
     "losses",
     "metrics.py",
     "models",
@@ -26,6 +30,7 @@ PURE = (
     "stages/normalize.py",
     "training.py",
     "trials.py",
+    "wide.py",
 )
 
 LIBRARIES = ("numpy", "optuna", "pytorch-lightning", "scipy", "torch")
@@ -47,6 +52,26 @@ def digest_files(*roots: Path) -> str:
                 total.update(str(file.relative_to(root.parent)).encode())
                 total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()[:16]
+
+
+def require_same_rows(made: str | None, now: str, what: Path, stage: str) -> None:
+    """Refuses what was made from other rows than those of data/interim.
+
+    Args:
+        made: Digest of the rows that it was made from; None: it was not noted.
+        now: Digest of the rows in data/interim, see `Schema.digest`.
+        what: The file or folder.
+        stage: The stage that makes it.
+
+    Raises:
+        StaleInputError: they differ.
+    """
+    if made != now:
+        raise StaleInputError(
+            f"{what} was made from other rows (digest {made or 'not noted'}) than lie in "
+            f"data/interim now ({now}): run `hourglass {stage}` again, or `dvc repro`, which runs "
+            "what is out of date"
+        )
 
 
 def code_version() -> str:

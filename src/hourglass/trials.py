@@ -27,6 +27,7 @@ from hourglass.losses import Context
 from hourglass.models import Architecture
 from hourglass.moments import evenly, moments
 from hourglass.paths import Paths, existing, read_json
+from hourglass.provenance import require_same_rows
 from hourglass.scaling import Scaler
 from hourglass.schema import Kind, Schema, searched_kind
 from hourglass.splitting import resplit
@@ -197,7 +198,11 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | No
     rows_NF = {s: _mapped(paths.values(s), "preprocess") for s in ("train", "val")}
     counts = {s: _counts(paths, s) for s in rows_NF}
     if resplit_seed is None:
-        fitted = Scaler.from_json(read_json(paths.scaler(scaler), "normalize"))
+        stored = read_json(paths.scaler(scaler), "normalize")
+        require_same_rows(
+            stored.get("rows"), schema.digest, paths.scaler(scaler).parent, "normalize"
+        )
+        fitted = Scaler.from_json(stored)
         scaled = {s: _mapped(paths.scaled(scaler, s), "normalize") for s in rows_NF}
         train_NF = scaled["train"]
         at_train = evenly(len(train_NF), max_rows or len(train_NF))

@@ -27,7 +27,13 @@ from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores, Test
 from hourglass.moments import Moments
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
-from hourglass.provenance import code_version, digest, digest_files, revision_tags
+from hourglass.provenance import (
+    code_version,
+    digest,
+    digest_files,
+    require_same_rows,
+    revision_tags,
+)
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
 from hourglass.tracking import MlflowTracker, data_sets, grouped
@@ -128,6 +134,9 @@ def _find(params: Params, paths: Paths) -> Findings:
         loss: {seed: Bundle.load(existing(paths.model(loss, seed), "train")) for seed in own}
         for loss, own in values.items()
     }
+    for own in bundles.values():
+        for bundle in own.values():
+            require_same_rows(bundle.schema.digest, schema.digest, paths.models, "train")
     seed = _delivered(values, decision.selected)
     train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
     seen = Moments.from_json(read_json(paths.figures, "preprocess"))
@@ -141,7 +150,7 @@ def _find(params: Params, paths: Paths) -> Findings:
     unit = trials.objective_unit(objective)
     sentence = summary_sentence(decision, unit)
     described = {**numbers, **_imputation(paths, decision.selected, seed)}
-    described["rows_test"] = len(test.rows_NF)
+    described |= {"rows_test": len(test.rows_NF), "rows": schema.digest}
     return Findings(schema, test, decision, bundles, scores, base, seed, sentence, rows, described)
 
 

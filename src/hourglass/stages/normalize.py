@@ -46,7 +46,7 @@ def run(params: Params, paths: Paths) -> None:
         scaler = scaling.fit(name, rows["train"], schema, seen)
         for split, values_NF in rows.items():
             _write(paths, scaler, split, values_NF, schema)
-        write_json(paths.scaler(name), scaler.to_json())
+        write_json(paths.scaler(name), scaler.to_json() | {"rows": schema.digest})
         log.info(
             "scaler %s: fitted on %d training rows, %d columns -> %s",
             name,

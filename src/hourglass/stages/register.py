@@ -28,6 +28,9 @@ def run(params: Params, paths: Paths) -> None:
     """
     report = read_json(paths.evaluate("metrics.json"), "evaluate")
     folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
+    now = Bundle.load(folder).schema.digest
+    made = paths.evaluate("metrics.json")
+    provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
     bundle_digest = provenance.digest_files(folder)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_

@@ -83,7 +83,7 @@ def run(params: Params, paths: Paths) -> None:
             return _spec(params, paths, candidate, hyper)
 
         outcomes = search.run(studies, pool, make_spec, observe)
-    _report(params, paths, outcomes)
+    _report(params, paths, outcomes, schema.digest)
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
@@ -205,7 +205,9 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     child.finish(failed=bool(outcome.result.failure))
 
 
-def _report(params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> None:
+def _report(
+    params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]], rows_digest: str
+) -> None:
     best: dict[str, Any] = {}
     for candidate, tried in outcomes.items():
         winner = search.best(tried)
@@ -214,6 +216,7 @@ def _report(params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[
             continue
         own = parts(params, candidate, winner.hyper)
         best[candidate.name] = {
+            "rows": rows_digest,
             "loss": candidate.loss,
             "heads": dict(candidate.heads),
             "scaler": own.scaler,

@@ -35,6 +35,10 @@ def run(params: Params, paths: Paths) -> None:
     """
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     best = read_yaml(existing(paths.search("best.yaml"), "search"))
+    for winner in best.values():
+        provenance.require_same_rows(
+            winner.get("rows"), schema.digest, paths.search("best.yaml"), "search"
+        )
     specs = _specs(params, paths, schema, best)
     settings = params.train
     totals = dict.fromkeys(best, settings.seeds)
