@@ -128,7 +128,7 @@ def test_a_file_is_described_without_a_project_and_nothing_else_is_written(table
 def test_page_and_json_go_where_they_are_wanted(table, tmp_path):
     profiling.run(table, tmp_path / "out", Paths(tmp_path), ["id"])
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"profile.html", "profile.json"}
-    with pytest.raises(ConfigError, match="there is a file of this name"):
+    with pytest.raises(ConfigError, match="is a file; name a folder"):
         profiling.run(table, table, Paths(tmp_path), ["id"])
 
 
@@ -175,3 +175,13 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
         assert done.returncode == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_what_to_look_at_first_stands_before_the_advice():
+    schema, found = mixed()
+    note = f"1 column reaches {HOSTILE}"
+    text, page = advice.text(schema, found, [note]), advice.html(schema, found, [note])
+    assert text.index("! 1 column reaches") < text.index("Likely good")
+    assert page.index("Look at these first") < page.index("<h2>Losses")
+    assert HOSTILE not in page
+    assert "Look at these first" not in advice.html(schema, found)

@@ -277,10 +277,23 @@ def test_a_value_far_from_all_others_is_warned_of(paths, raw, caplog):
     table_NF[np.load(paths.beside("test", "rows"))[0], 1] = -99999  # training rows hold none of it
     raw(table_NF)
     preprocess.run(params(), paths)
-    assert "column 'b' reaches from -99999 to " in caplog.text
-    said = "if these values stand for missing ones, name them in params.yaml: "
-    assert f"{said}preprocess.missing_values" in caplog.text
+    assert "1 column reaches more than 100 interquartile ranges from the median" in caplog.text
+    assert "'b' to -99999; if these values stand for missing ones, name them" in caplog.text
+    assert "params.yaml: preprocess.missing_values; if they are right" in caplog.text
     assert caplog.text.count("interquartile") == 1
+
+
+def test_codes_for_gaps_are_told_in_one_line_for_all_columns(paths, raw, caplog):
+    """A regression: a line a column or time step; and only values a hundred ranges away."""
+    table_NF = 20 + rows(400)
+    table_NF[::40] = -99
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert caplog.text.count("missing_values: [-99]") == 1
+    assert "3 columns reach more than" in caplog.text
+    warnings = json.loads(paths.warnings.read_text(encoding="utf-8"))
+    assert [w for w in warnings if "'a' to -99, 'b' to -99, 'c' to -99" in w]
+    assert "Look at these first" in paths.profile_page.read_text(encoding="utf-8")
 
 
 def test_one_row_is_too_few(paths, raw):
@@ -329,6 +342,7 @@ def test_an_error_leaves_what_an_earlier_run_wrote(paths, raw, spoil):
         "figures.json",
         "profile.json",
         "profile.html",
+        "warnings.json",
     }
 
 

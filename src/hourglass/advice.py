@@ -1,6 +1,7 @@
 """The advisor's findings for people: text for a terminal, a page for a browser."""
 
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ DRAWN = 200  # columns on the page
 Profile = dict[str, Any]
 
 
-def text(schema: Schema, profile: Profile) -> str:
+def text(schema: Schema, profile: Profile, warnings: Sequence[str] = ()) -> str:
     """What the columns look like and which losses suit them, at most 100 letters wide."""
     its = _lines(schema, profile)
     longest = min(28, max(len(name) for name, _ in its))
@@ -25,8 +26,10 @@ def text(schema: Schema, profile: Profile) -> str:
     if len(its) > SHOWN:
         rows.append(f"... and {len(its) - SHOWN} more (profile.json has all)")
     count = sum(schema.rows.values())
+    notes = [_wrapped("! ", note) for note in warnings]
     parts = [
         f"{schema.source}: {counted(count, 'row')}, {counted(len(schema.columns), 'column')}",
+        *notes,
         "\n".join(rows),
         _wrapped("Likely good: ", f"{', '.join(profile['likely_good'])}: {profile['why']}."),
         _wrapped("Scaler: ", f"{profile['scaler']}."),
@@ -72,14 +75,16 @@ def _lines(schema: Schema, profile: Profile) -> list[tuple[str, str]]:
     ]
 
 
-def html(schema: Schema, profile: Profile) -> str:
+def html(schema: Schema, profile: Profile, warnings: Sequence[str] = ()) -> str:
     """One self-contained page; every text from the data is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE)
     shown = [(c, profile["columns"][c.name]) for c in schema.columns[:DRAWN]]
     columns = [(c.name, its, _bars(c, its)) for c, its in shown]
     rest = len(schema.columns) - len(shown)
-    return template.render(schema=schema, profile=profile, columns=columns, rest=rest, style=STYLE)
+    return template.render(
+        schema=schema, profile=profile, warnings=warnings, columns=columns, rest=rest, style=STYLE
+    )
 
 
 def _bars(column: Column, its: dict[str, Any]) -> list[tuple[float, float, float, str]]:
@@ -121,6 +126,10 @@ td.blocked { color: var(--soft); }
 scaler {{ profile.scaler }}.</p>
 <p>{{ profile.why[0]|upper }}{{ profile.why[1:] }}.
 This is advice from the training rows; the search decides.</p>
+{% if warnings %}
+<h2>Look at these first</h2>
+{% for note in warnings %}<p>{{ note[0]|upper }}{{ note[1:] }}.</p>
+{% endfor %}{% endif %}
 {% for kind, loss in profile.heads.items() %}
 <p>{{ kind|capitalize }} columns: {{ loss }}; {{ profile.heads_why[kind] }}.</p>
 {% endfor %}

@@ -50,6 +50,11 @@ class Paths:
         return Path(self.interim) / "profile.json"
 
     @property
+    def warnings(self) -> Path:
+        """What a person should look at first, from the rows of all splits (JSON, a list)."""
+        return Path(self.interim) / "warnings.json"
+
+    @property
     def profile_page(self) -> Path:
         """The same for people (HTML)."""
         return Path(self.interim) / "profile.html"

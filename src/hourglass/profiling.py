@@ -54,8 +54,10 @@ def run(file: Path, out: Path | None, paths: Paths, drop: Sequence[str] = ()) ->
         DataError: the file can't be used; the message says why.
         ConfigError: `out` can't be a folder.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: there is a file of this name; name a folder")
+    if out is not None:
+        file_there = next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
+        if file_there:
+            raise ConfigError(f"--out {out}: {file_there} is a file; name a folder")
     own = config.load(paths.params).preprocess.model_dump() if paths.params.exists() else PLAIN
     own = {**own, "drop": [*own["drop"], *drop]}
     chosen = {**own, "path": str(file.absolute()), "files": "", "source": source_of(file)}
@@ -64,10 +66,11 @@ def run(file: Path, out: Path | None, paths: Paths, drop: Sequence[str] = ()) ->
         preprocess.process(Preprocess.model_validate(chosen), inside)
         schema = Schema.from_json(read_json(inside.schema, "preprocess"))
         profile = read_json(inside.profile, "preprocess")
+        warnings = read_json(inside.warnings, "preprocess")
     if out is not None:
-        write_json(out / "profile.json", profile)
-        write_text(out / "profile.html", advice.html(schema, profile))
-    return advice.text(schema, profile)
+        write_json(out / "profile.json", profile | {"warnings": warnings})
+        write_text(out / "profile.html", advice.html(schema, profile, warnings))
+    return advice.text(schema, profile, warnings)
 
 
 def source_of(file: Path) -> str:

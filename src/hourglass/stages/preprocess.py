@@ -8,7 +8,7 @@ The source is read once. Memory holds a block of rows.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from hourglass.intake import Taken
 from hourglass.moments import Moments
 from hourglass.paths import SPLITS, Paths, write_json, write_text
 from hourglass.profile import profile
-from hourglass.schema import Kind, Schema
+from hourglass.schema import Column, Kind, Schema
 from hourglass.sources import LABEL, SOURCES, Layout, Source
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,13 @@ def process(options: Preprocess, paths: Paths) -> None:
     beside = _Beside(paths.interim / ".new")
     try:
         taken = intake.take(source, layout, options, beside)
-        schema, found = _describe(source, layout, taken, options, beside)
+        schema, found, notes = _describe(source, layout, taken, options, beside)
         write_json(beside.schema, schema.to_json())
         kept_F = np.array([name in schema.names for name in layout.names])
         write_json(beside.figures, taken.train.take(kept_F).to_json())
         write_json(beside.profile, found)
-        write_text(beside.profile_page, advice.html(schema, found))
+        write_json(beside.warnings, notes)
+        write_text(beside.profile_page, advice.html(schema, found, notes))
         for new in beside.root.iterdir():
             old = paths.interim / new.name
             if old.is_dir():
@@ -72,7 +73,7 @@ def process(options: Preprocess, paths: Paths) -> None:
             new.replace(old)
     finally:
         shutil.rmtree(beside.root, ignore_errors=True)
-    _log(schema, found)
+    _log(schema, found, notes)
 
 
 class _Beside(Paths):
@@ -83,8 +84,8 @@ class _Beside(Paths):
 
 def _describe(
     source: Source, layout: Layout, taken: Taken, options: Preprocess, paths: Paths
-) -> tuple[Schema, dict[str, Any]]:
-    """The schema and the profile; drops the columns that say nothing, sorts the levels."""
+) -> tuple[Schema, dict[str, Any], list[str]]:
+    """The schema, the profile and what to look at first; useless columns go, levels are sorted."""
     names, levels, codes = np.array(layout.names, dtype=object), {}, {}
     for name in layout.categorical:
         f = layout.names.index(name)
@@ -118,15 +119,17 @@ def _describe(
         missing_values=options.missing_values,
     )
     found = profile(columns, train_SF, seen)
-    _warn_of_far_values(schema, found["columns"], extent)
+    notes = [_far_values(columns, found["columns"], extent, train_SF)]
     if layout.shape is None:
         counters = [name for f, name in enumerate(layout.names) if f in taken.counters]
-        _warn_of_identifiers(schema, counters, train_SF, extent.whole_F)
-        _warn_of_equal_columns(schema, train_SF, seen, levels)
-        _warn_of_rare_levels(schema, taken.counts)
+        notes += [
+            _identifiers(schema, counters, train_SF, extent.whole_F),
+            _equal_columns(schema, train_SF, seen, levels),
+            _rare_levels(schema, taken.counts),
+        ]
     if suspects.are_rows_rich(train_SF, sum(taken.rows.values())):
-        _warn_of_equal_rows(source, taken, paths)
-    return schema, found
+        notes.append(_equal_rows(source, taken, paths))
+    return schema, found, [note for note in notes if note]
 
 
 def _levels(texts: tuple[str, ...], counts: NDArray[np.int64]) -> tuple[tuple[str, ...], Array]:
@@ -217,24 +220,40 @@ def _refuse_lone_giants(
         )
 
 
-def _warn_of_far_values(schema: Schema, figures: dict[str, dict[str, Any]], extent: Extent) -> None:
-    """One -9999 that stands for a gap, in any split, outweighs all other rows in the verdict."""
-    for column, low, high in zip(schema.columns, extent.low_F, extent.high_F, strict=True):
+def _far_values(
+    columns: Sequence[Column], figures: dict[str, dict[str, Any]], extent: Extent, train_SF: Array
+) -> str:
+    """One -9999 that stands for a gap, in any split, outweighs all other rows in the verdict.
+
+    So does a -99 among temperatures around 20, if rows pile up there and none lie between.
+    """
+    shown, codes = [], Counter[float]()
+    for f, column in enumerate(columns):
         if column.kind is Kind.CATEGORICAL or None not in (column.low, column.high):
             continue  # levels are not far, and walls are known
-        name, its = column.name, figures[column.name]
-        if its["iqr"] and max(high - its["median"], its["median"] - low) > FAR * its["iqr"]:
-            log.warning(
-                "%s: column %r reaches from %g to %g, more than %d times its interquartile range "
-                "(%g) away from its median (%g); if these values stand for missing ones, name them "
-                "in params.yaml: preprocess.missing_values; if they are right, take the logarithm",
-                *(schema.source, name, low, high, FAR, its["iqr"], its["median"]),
-            )
+        its, low, high = figures[column.name], extent.low_F[f], extent.high_F[f]
+        far = high if high - its["median"] > its["median"] - low else low
+        beyond = its["iqr"] and abs(far - its["median"]) > FAR * its["iqr"]
+        lone = suspects.lone_end(train_SF[:, f], its["iqr"])
+        if lone is not None:
+            codes[lone] += 1
+        if beyond or lone is not None:
+            shown.append(f"{column.name!r} to {far if beyond else lone:g}")
+    if not shown:
+        return ""
+    named = ", ".join(f"{value:g}" for value, _ in codes.most_common(3))
+    what = f"missing_values: [{named}]" if codes else "missing_values"
+    return (
+        f"{counted(len(shown), 'column')} reach{'' if len(shown) > 1 else 'es'} more than {FAR} "
+        "interquartile ranges from the median, or to a lone value where rows pile up: "
+        f"{listed(shown)}; if these values stand for missing ones, name them in params.yaml: "
+        f"preprocess.{what}; if they are right and above 0, take the logarithm"
+    )
 
 
-def _warn_of_identifiers(
+def _identifiers(
     schema: Schema, counters: list[str], train_SF: Array, whole_F: NDArray[np.bool_]
-) -> None:
+) -> str:
     names = [c.name for c in schema.columns]
     coded_F = np.array([c.kind is Kind.CATEGORICAL for c in schema.columns])
     at = suspects.identifiers(names, train_SF, whole_F & ~coded_F)
@@ -242,29 +261,28 @@ def _warn_of_identifiers(
     shown = [f"{n!r} (goes on evenly from row to row)" for n in names if n in counters]
     shown += [f"{name!r} (integers that all differ)" for name in others]
     if shown:
-        log.warning(
-            "%s: row numbers, times or identifiers among the features? They tell nothing of a new "
-            "row: %s; name them in params.yaml: preprocess.drop, or time, if they are",
-            schema.source,
-            listed(shown),
+        return (
+            "row numbers, times or identifiers among the features? They tell nothing of a new row: "
+            f"{listed(shown)}; name them in params.yaml: preprocess.drop, or time, if they are"
         )
+    return ""
 
 
-def _warn_of_equal_columns(
+def _equal_columns(
     schema: Schema, train_SF: Array, seen: Moments, levels: Mapping[str, tuple[str, ...]]
-) -> None:
+) -> str:
     names = [c.name for c in schema.columns]
     pairs = suspects.equal_columns(names, train_SF, seen, levels)
     if pairs:
-        log.warning(
-            "%s: columns that are copies of others count twice: %s; name them in params.yaml: "
-            "preprocess.drop",
-            schema.source,
-            listed([f"{name!r} (of {first!r})" for name, first in pairs]),
+        shown = listed([f"{name!r} (of {first!r})" for name, first in pairs])
+        return (
+            f"columns that are copies of others count twice: {shown}; name them in params.yaml: "
+            "preprocess.drop"
         )
+    return ""
 
 
-def _warn_of_rare_levels(schema: Schema, counts: Mapping[str, NDArray[np.int64]]) -> None:
+def _rare_levels(schema: Schema, counts: Mapping[str, NDArray[np.int64]]) -> str:
     shown = []
     for name in (c.name for c in schema.columns if c.name in counts):
         count_L = counts[name][counts[name] > 0]
@@ -272,15 +290,14 @@ def _warn_of_rare_levels(schema: Schema, counts: Mapping[str, NDArray[np.int64]]
         if len(count_L) >= suspects.LEAST_LEVELS and 2 * rare > len(count_L):
             shown.append(f"{name!r} ({rare} of {len(count_L)} levels)")
     if shown:
-        log.warning(
-            "%s: texts most of whose levels occur once or twice in training rows: %s; names or "
-            "remarks are no features: name such columns in params.yaml: preprocess.drop",
-            schema.source,
-            listed(shown),
+        return (
+            f"texts most of whose levels occur once or twice in training rows: {listed(shown)}; "
+            "names or remarks are no features: name such columns in params.yaml: preprocess.drop"
         )
+    return ""
 
 
-def _warn_of_equal_rows(source: Source, taken: Taken, paths: Paths) -> None:
+def _equal_rows(source: Source, taken: Taken, paths: Paths) -> str:
     shown, example = [], ""
     for split, (count, first, there) in taken.copies.items():
         if count:
@@ -291,17 +308,15 @@ def _warn_of_equal_rows(source: Source, taken: Taken, paths: Paths) -> None:
             )
             example = example or f"{source.place(own)} and {source.place(other)}"
     if shown:
-        log.warning(
-            "%s: %s are copies of training rows (%s, for example): all figures will look better "
-            "than they are; delete the copies, or keep what belongs together in one split "
-            "(params.yaml: preprocess.group)",
-            source.title,
-            listed(shown),
-            example,
+        return (
+            f"{listed(shown)} are copies of training rows ({example}, for example): all figures "
+            "will look better than they are; delete the copies, or keep what belongs together in "
+            "one split (params.yaml: preprocess.group)"
         )
+    return ""
 
 
-def _log(schema: Schema, found: dict[str, Any]) -> None:
+def _log(schema: Schema, found: dict[str, Any], notes: Sequence[str]) -> None:
     """Says what was decided."""
     kinds = Counter(c.kind.value for c in schema.columns)
     log.info(
@@ -322,6 +337,8 @@ def _log(schema: Schema, found: dict[str, Any]) -> None:
     for reason in dict.fromkeys(schema.dropped.values()):
         names = [name for name, its in schema.dropped.items() if its == reason]
         log.info("left out, %s: %s", reason, column_names(names))
+    for note in notes:
+        log.warning("%s: %s", schema.source, note)
     log.info(
         "advice: scaler %s, losses %s: %s (data/interim/profile.html)",
         found["scaler"],
