@@ -52,7 +52,7 @@ def run(params: Params, paths: Paths) -> None:
     name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
     pool = executors.start(name, workers, "params.yaml: train.executor")
     quiet = not is_rank_zero()
-    metric, unit = trials.RULERS["code_length_masked"]
+    metric, unit = trials.RULERS["code_length"]
     with pool, Board("train", totals, unit, quiet=quiet) as board:
         futures = {pool.submit(trials.run, spec): spec for spec in specs}
         tracker = _tracker(params, paths)
