@@ -8,6 +8,7 @@ import pytest
 from hourglass.inference import Extent, Known, infer
 from hourglass.moments import moments
 from hourglass.profile import profile
+from hourglass.schema import Column, Kind
 
 ROWS = 4000
 
@@ -51,6 +52,18 @@ def test_bounded_columns_are_for_bce_and_mse():
     rows_NF = np.clip(rng().beta(2, 2, (ROWS, 6)), 0.05, 0.95)
     assert advise(rows_NF)["likely_good"] == ["bce", "mse"]
     assert advise(rows_NF)["scaler"] == "unit"
+
+
+def test_grey_levels_with_ink_are_for_bce():
+    """On scikit-learn's digits, optdigits and MNIST bce won, where huber was expected."""
+    grey = np.random.default_rng(0).integers(0, 17, (400, 6)).astype(float)
+    grey[:, :3][np.random.default_rng(1).random((400, 3)) < 0.5] = 0.0
+    columns = [Column(f"p{i}", Kind.CONTINUOUS, 1.0, 0.0, 16.0, 0) for i in range(6)]
+    found = profile(columns, grey, moments(grey))
+    assert found["likely_good"][0] == "bce"
+    assert found["why"].startswith("grey levels on one scale with")
+    mixed = [*columns[:5], Column("p5", Kind.CONTINUOUS, 0.5, 0.0, 16.0, 0)]
+    assert profile(mixed, grey, moments(grey))["likely_good"][0] == "huber"
 
 
 def test_ink_at_the_ends_is_for_huber_mae_and_bce():

@@ -320,6 +320,12 @@ def _likely_good(
         return ["negative_binomial", "poisson"], "every searched column counts something"
     if all(map(_bounded, columns)):
         mass = float(np.mean([_mass_at_ends(f) for f in its]))
+        scales = {(c.low, c.high, c.resolution) for c in columns}
+        if mass > MASS and len(scales) == 1 and columns[0].resolution is not None:
+            return ["bce", "log_cosh", "huber"], (
+                f"grey levels on one scale with {mass:.0%} of the cells at its ends (ink): as "
+                "probabilities of ink"
+            )
         if mass > MASS:
             return ["huber", "mae", "bce"], (
                 f"bounded columns with {mass:.0%} of the cells at their ends (ink, saturation)"
