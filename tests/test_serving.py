@@ -118,16 +118,28 @@ def test_the_code_length_is_the_sum_over_the_columns(bundle):
     np.testing.assert_array_equal(answer["code_length_bits"], bits)
 
 
-def test_a_variational_bottleneck_costs_the_row_its_divergence(bundle):
-    architecture = replace(bundle.recipe.architecture, variational=True)
+def variational(bundle: Bundle, *hidden: int) -> Bundle:
+    architecture = replace(bundle.recipe.architecture, variational=True, hidden=hidden)
     recipe = replace(bundle.recipe, architecture=architecture)
     torch.manual_seed(0)
     parts = [m.eval() for m in modules(recipe, bundle.schema, bundle.scaler)]
-    own = Bundle(recipe, bundle.schema, bundle.scaler, *parts).calibrated(rows())
+    return Bundle(recipe, bundle.schema, bundle.scaler, *parts).calibrated(rows())
+
+
+def test_a_variational_bottleneck_costs_the_row_its_divergence(bundle):
+    own = variational(bundle, 4)
     answer_NW, extra_N = own.written(rows(5))
     assert extra_N.min() > 0
     bits_N = own.code_length(rows(5), answer_NW).sum(axis=1) + extra_N
     np.testing.assert_allclose(serving.answer(own, rows(5))["code_length_bits"], bits_N)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 16, 33])
+def test_the_draw_of_a_row_does_not_depend_on_the_rows_beside_it(bundle, at_once):
+    own = variational(bundle, 64)
+    together_NW, _ = own.written(rows())
+    parts = [own.written(rows()[i : i + at_once])[0] for i in range(0, 60, at_once)]
+    np.testing.assert_allclose(np.concatenate(parts), together_NW, rtol=1e-4, atol=1e-4)
 
 
 def test_a_feature_named_like_the_code_length_keeps_its_name():

@@ -120,11 +120,12 @@ class Bundle:
 
     def _answer(self, scaled_BF: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
-            code_BC = self.autoencoder.code(self.inputs(scaled_BF))
-            if not self.recipe.architecture.variational:
+            x_BE, own = self.inputs(scaled_BF), self.recipe.architecture
+            code_BC = self.autoencoder.code(x_BE)
+            if not own.variational:
                 z_BL, bits_B = code_BC, code_BC.new_zeros(len(code_BC))
             else:
-                z_BL, nats_B = models.drawn(code_BC, models.own_noise(code_BC))
+                z_BL, nats_B = models.drawn(code_BC, models.own_noise(x_BE, own.latent_dim))
                 bits_B = nats_B / math.log(2)
             return self.loss.reconstruct(self.autoencoder.decode(z_BL)), bits_B
 

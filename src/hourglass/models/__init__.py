@@ -117,18 +117,19 @@ def drawn(code_BC: Tensor, noise_BL: Tensor) -> tuple[Tensor, Tensor]:
     return mean_BL + variance_BL.sqrt() * noise_BL, nats_B
 
 
-def own_noise(code_BC: Tensor) -> Tensor:
-    """Noise for a draw that depends on each row's code alone, as good as standard normal, (B, L).
+def own_noise(x_BE: Tensor, latent_dim: int) -> Tensor:
+    """Noise for a draw that depends on each row's inputs alone, as good as standard normal, (B, L).
 
-    It comes from a hash of all bits of the code: equal rows get equal noise, others do not.
+    It comes from a hash of all bits of the inputs: equal rows get equal noise, others do not. The
+    code would not do: its last bits depend on how many rows are computed together.
     """
-    bits_BC = code_BC.float().contiguous().view(torch.int32).long()
-    places_C = torch.arange(bits_BC.shape[1], device=bits_BC.device)
-    row_B = _hashed(bits_BC + 0x9E3779B9 * places_C).sum(dim=1)
-    places_L = places_C[: bits_BC.shape[1] // 2]
+    bits_BE = (x_BE.float() + 0.0).contiguous().view(torch.int32).long()  # -0.0 is 0.0
+    places_E = torch.arange(bits_BE.shape[1], device=bits_BE.device)
+    row_B = _hashed(bits_BE + 0x9E3779B9 * places_E).sum(dim=1)
+    places_L = torch.arange(latent_dim, device=bits_BE.device)
     hash_BL = _hashed(row_B[:, None] + 0x85EBCA6B * (places_L + 1))
     noise_BL: Tensor = torch.special.ndtri((hash_BL.double() + 0.5) / 2**32)
-    return noise_BL.to(code_BC.dtype)
+    return noise_BL.to(x_BE.dtype)
 
 
 def _hashed(value: Tensor) -> Tensor:
