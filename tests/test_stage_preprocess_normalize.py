@@ -325,6 +325,17 @@ def test_an_unknown_source_is_answered_with_the_nearest(paths):
     )
 
 
+def test_what_a_killed_run_left_is_not_taken_over(paths, raw):
+    raw(rows())
+    preprocess.run(params(), paths)
+    clean = contents(paths.interim)
+    for left in (".new/train/.values.npy.7.part", ".new/.staged/time_N.npy", ".new/train/x.npy"):
+        (paths.interim / left).parent.mkdir(parents=True, exist_ok=True)
+        (paths.interim / left).write_bytes(b"half")
+    preprocess.run(params(), paths)
+    assert contents(paths.interim) == clean
+
+
 @pytest.mark.parametrize("spoil", ["nan", "constant", "few", "kind"])
 def test_an_error_leaves_what_an_earlier_run_wrote(paths, raw, spoil):
     raw(rows())

@@ -57,6 +57,7 @@ def process(options: Preprocess, paths: Paths) -> None:
     source = create(options, path / options.files if options.files else path)
     layout = source.layout()
     beside = _Beside(paths.interim / ".new")
+    shutil.rmtree(beside.root, ignore_errors=True)  # of a run that was killed
     try:
         taken = intake.take(source, layout, options, beside)
         schema, found, notes = _describe(source, layout, taken, options, beside)
