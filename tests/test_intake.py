@@ -311,7 +311,7 @@ def test_one_fraction_in_any_chunk_makes_a_column_no_column_of_integers(tmp_path
     ]
 
 
-def test_the_digest_tells_values_and_splits_apart(tmp_path):
+def test_the_digest_tells_values_weights_and_splits_apart(tmp_path):
     base = taken_in(tmp_path / "0", full()).taken.digest
     assert len(base) == 16
     assert taken_in(tmp_path / "1", full()).taken.digest == base
@@ -319,6 +319,9 @@ def test_the_digest_tells_values_and_splits_apart(tmp_path):
     changed.values_NF[17, 1] += 1e-9
     assert taken_in(tmp_path / "2", changed).taken.digest != base
     assert taken_in(tmp_path / "3", full(), seed=9).taken.digest != base
+    weighed = full()
+    weighed.weight_N[17] += 1
+    assert taken_in(tmp_path / "4", weighed).taken.digest != base
 
 
 def test_minus_zero_is_zero(tmp_path):

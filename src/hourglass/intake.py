@@ -54,7 +54,7 @@ class Taken:
         observed_val_F: Observed values of each column among the validation rows.
         counts: Training rows of each level of the categorical columns, by code: name -> (levels,).
         rows: Rows of each split.
-        digest: Of the values, first 16 hex digits of a SHA-256.
+        digest: Of the values and weights, first 16 hex digits of a SHA-256.
         split: How rows were dealt out, see `Schema.split`.
         gaps: Rows that were dropped for missing values.
         counters: Columns of a table that go on by the same step from row to row.
@@ -166,6 +166,8 @@ class _Splits:
         for split, own in parts:
             self.figures[split].add(own.values_NF)
             self._sha[split].update(own.values_NF.data)
+            if own.weight_N is not None:
+                self._sha[split].update(np.ascontiguousarray(own.weight_N, np.float64).data)
             if split == SPLITS[splitting.TRAIN]:
                 self._count_levels(own.values_NF)
 
@@ -213,7 +215,7 @@ class _Splits:
         return Extent(low_F, high_F, whole_F, missing_F)
 
     def digest(self) -> str:
-        """SHA-256 over the digests of the splits' values; the first 16 hex digits."""
+        """SHA-256 over the splits' digests, by which trials are kept; the first 16 hex digits."""
         every = "".join(self._sha[s].hexdigest() for s in SPLITS)
         return hashlib.sha256(every.encode()).hexdigest()[:16]
 

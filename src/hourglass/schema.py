@@ -70,7 +70,7 @@ class Schema:
         shape: Where the features are the values of one array in row-major order: (height, width,
             channels) of an image, (length, channels) of a window of a series. None: a table.
         rows: Number of rows of each split: {"train": n, "val": n, "test": n}.
-        digest: SHA-256 (first 16 hex digits) of the values of all splits.
+        digest: SHA-256 (first 16 hex digits) of the values and weights of all splits.
         gaps: Whether values may be missing, now and in rows to come.
         split: How rows were dealt out: "random", "group", "time", or "source" where the source
             decided.
