@@ -311,6 +311,13 @@ def test_one_fraction_in_any_chunk_makes_a_column_no_column_of_integers(tmp_path
     ]
 
 
+def test_a_fraction_in_a_row_that_is_dropped_does_not_count(tmp_path):
+    values = np.ones((ROWS, 3))
+    values[250] = [0.5, np.nan, 1]
+    whole_F = taken_in(tmp_path, Chunk(values), missing="drop_rows").taken.extent.whole_F
+    assert whole_F.all()
+
+
 def test_the_digest_tells_values_weights_and_splits_apart(tmp_path):
     base = taken_in(tmp_path / "0", full()).taken.digest
     assert len(base) == 16

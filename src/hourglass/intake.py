@@ -318,7 +318,7 @@ class _Intake:
             if not total <= LARGEST:
                 self._refuse_huge_values(values_NF, row_N)
                 numbered = self._without_gaps(numbered)
-            self._look_for_fractions(values_NF)
+            self._look_for_fractions(numbered.values_NF)
             yield numbered
 
     def _without_gaps(self, chunk: Chunk) -> Chunk:
