@@ -443,6 +443,13 @@ def test_huge_values_are_refused_with_their_place(tmp_path, value, said, missing
         taken_in(tmp_path, rows, step=100, missing=missing)
 
 
+def test_huge_values_that_cancel_are_refused_too(tmp_path):
+    rows = full()
+    rows.values_NF[5, 1], rows.values_NF[6, 1] = 1e200, -1e200
+    with pytest.raises(DataError, match=r"column 'b'.* the value is 1e\+200, and numbers beyond"):
+        taken_in(tmp_path, rows)
+
+
 def test_the_largest_values_pass(tmp_path):
     rows = full()
     rows.values_NF[5, 1], rows.values_NF[6, 1] = 1e100, -1e100

@@ -313,9 +313,9 @@ class _Intake:
                 numbered = replace(numbered, values_NF=values_NF)
             self.counters.add(values_NF)
             values_NF += 0.0  # -0.0 becomes 0.0: equal values have equal digests
-            with np.errstate(invalid="ignore", over="ignore"):
-                total = np.abs(values_NF.sum())  # NaN or infinite if one of them is
-            if not total <= LARGEST:
+            with np.errstate(invalid="ignore"):
+                largest = np.maximum(values_NF.max(), -values_NF.min())  # NaN if one of them is
+            if not largest <= LARGEST:
                 self._refuse_huge_values(values_NF, row_N)
                 numbered = self._without_gaps(numbered)
             self._look_for_fractions(numbered.values_NF)
