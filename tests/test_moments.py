@@ -179,6 +179,22 @@ def test_a_sample_is_all_rows_or_evenly_spaced_ones():
     assert np.ptp(np.diff(few)) <= 1
 
 
+def test_a_sample_shows_what_is_seldom_observed_and_what_seldom_varies():
+    rows_NF = np.zeros((5000, 4))
+    rows_NF[:, 0] = np.arange(5000)
+    rows_NF[:, 1] = np.nan
+    rows_NF[7:4000:101, 1] = np.arange(40)  # of which evenly spaced rows hold few
+    rows_NF[[13, 14, 4001], 2] = 1
+    few = moments.sample(rows_NF, values=400, seen=moments.moments(rows_NF))
+    assert 100 <= len(few) <= 150
+    assert (np.diff(few[:, 0]) > 0).all()
+    assert (~np.isnan(few[:, 1])).sum() >= 20
+    assert few[:, 2].sum() == 3
+    without = moments.sample(rows_NF, values=400)
+    assert (~np.isnan(without[:, 1])).sum() >= 20
+    assert without[:, 2].sum() == 0
+
+
 @given(rows=st.integers(1, 500), wanted=st.integers(0, 600))
 def test_evenly_spaced_rows_are_as_many_as_wanted_and_none_twice(rows, wanted):
     at = np.arange(rows)[moments.evenly(rows, wanted)]

@@ -16,6 +16,7 @@ from tests.fits import (
     make_mixed_files,
     mixed_schema,
     mixed_spec,
+    schema,
     spec,
 )
 from tests.settings import params, write_rows
@@ -452,10 +453,36 @@ def test_of_many_rows_a_trial_takes_evenly_spaced_ones(tmp_path):
 
 def test_of_many_validation_values_evenly_spaced_rows_are_judged(root, monkeypatch):
     monkeypatch.setattr(trials, "JUDGED_VALUES", 6 * 15)
+    monkeypatch.setattr(trials, "LEAST_JUDGED", 4)
     data = trials.load(Paths(root), "standard", None)
     at = np.linspace(0, 29, 15).round().astype(int)
     np.testing.assert_array_equal(data.val_NF, VAL[at])
     assert len(data.val_scaled_NF) == 15
+
+
+def test_wide_rows_are_judged_by_enough_of_them(root, monkeypatch):
+    monkeypatch.setattr(trials, "JUDGED_VALUES", 6)
+    monkeypatch.setattr(trials, "LEAST_JUDGED", 20)
+    assert len(trials.load(Paths(root), "standard", None).val_NF) == 20
+
+
+def test_a_column_that_is_seldom_observed_is_learned_and_judged_by_some_of_many_rows(
+    tmp_path, monkeypatch
+):
+    """Evenly spaced rows need not hold any of its values."""
+    rng = np.random.default_rng(0)
+    values = {"train": rng.normal(size=(4000, 6)), "val": rng.normal(size=(2000, 6))}
+    for rows_NF in values.values():
+        rows_NF[:, 5] = np.nan
+        rows_NF[50:1000:37, 5] = 7.0 + rng.normal(size=26)
+    paths = write_rows(tmp_path, replace(schema(), gaps=True), values)
+    normalize.run(params(normalize={"scalers": ["standard"]}), paths)
+    monkeypatch.setattr(trials, "JUDGED_VALUES", 6 * 64)
+    data = trials.load(paths, "standard", None, max_rows=100)
+    assert (~np.isnan(data.val_NF[:, 5])).sum() >= 10
+    one = replace(spec(tmp_path), max_rows=100, save_to=tmp_path / "bundle")
+    assert trials.run(one).failure == ""
+    assert Bundle.load(tmp_path / "bundle").calibration is not None
 
 
 @pytest.mark.parametrize("kind", ["plain", "mixed"])

@@ -17,6 +17,7 @@ SLICE_VALUES = 1 << 20  # numbers read at a time: 8 MiB; the sums depend on it i
 CACHED_VALUES = 1 << 14  # numbers that stay in a core's cache: 128 KiB
 FOLD = 8  # rows that are laid side by side
 SAMPLE_VALUES = 1 << 23  # numbers of a sample: 64 MiB; smaller tables are taken whole
+LEAST_SHOWN = 20  # values of a column that a sample holds, where there are so many
 
 SPIKE = 0.25  # share of the rows at the median from which quartiles say little
 
@@ -214,10 +215,56 @@ def spread(train_SF: Array) -> Array:
     return np.where(tells_F, high_F - low_F, np.nan)
 
 
-def sample(rows_NF: NDArray[Any], values: int = SAMPLE_VALUES) -> Array:
-    """All rows, or as many evenly spaced ones as make up about `values` numbers, shape (S, F)."""
-    rows, columns = rows_NF.shape
-    return np.array(rows_NF[evenly(rows, values // max(1, columns))], dtype=np.float64)
+def sample(
+    rows_NF: NDArray[Any], values: int = SAMPLE_VALUES, seen: Moments | None = None
+) -> Array:
+    """All rows, or as many evenly spaced ones as make up about `values` numbers, shape (S, F).
+
+    Args:
+        rows_NF: The rows.
+        values: Numbers wanted.
+        seen: Figures of all rows, see `telling`.
+    """
+    at = telling(rows_NF, values // max(1, rows_NF.shape[1]), seen)
+    return np.array(rows_NF[at], dtype=np.float64)
+
+
+def telling(
+    rows_NF: NDArray[Any], wanted: int, seen: Moments | None = None
+) -> NDArray[np.int64] | slice:
+    """Picks all rows, or about `wanted` evenly spaced ones, and some that tell of seldom values.
+
+    A column that is seldom observed may have no value in evenly spaced rows, and a flag that is
+    seldom set may be a constant there. Of each such column the first rows are added that hold what
+    is missing, up to `LEAST_SHOWN`.
+
+    Args:
+        rows_NF: The rows; read to the end only where a column wants further ones.
+        wanted: Rows wanted.
+        seen: Figures of all rows; None: constants are taken for what they seem.
+    """
+    at = evenly(len(rows_NF), wanted)
+    if isinstance(at, slice):
+        return at
+    some_SF = np.array(rows_NF[at], dtype=np.float64)
+    least = min(LEAST_SHOWN, len(some_SF))
+    scarce_F = (~np.isnan(some_SF)).sum(axis=0) < least
+    low_F, high_F = np.fmin.reduce(some_SF), np.fmax.reduce(some_SF)
+    varies_F = np.zeros_like(scarce_F) if seen is None else seen.high_F > seen.low_F
+    alike_F = (low_F == high_F) & varies_F
+    chosen = np.flatnonzero(scarce_F | alike_F)
+    known_C = np.where(alike_F, low_F, np.nan)[chosen]
+    left_C = np.full(len(chosen), least)
+    step = max(1, SLICE_VALUES // rows_NF.shape[1])
+    for start in range(0, len(rows_NF), step):
+        if not left_C.any():
+            break
+        part_BC = rows_NF[start : start + step][:, chosen]
+        new_BC = ~np.isnan(part_BC) & (part_BC != known_C)
+        new_BC &= new_BC.cumsum(axis=0) <= left_C
+        left_C -= new_BC.sum(axis=0)
+        at = np.union1d(at, start + np.flatnonzero(new_BC.any(axis=1)))
+    return at
 
 
 def evenly(rows: int, wanted: int) -> NDArray[np.int64] | slice:

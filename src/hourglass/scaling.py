@@ -114,12 +114,12 @@ def _standard(_: NDArray[Any], seen: Moments, __: Schema) -> _Fitted:
 
 
 def _robust(train_NF: NDArray[Any], seen: Moments, schema: Schema) -> _Fitted:
-    train_SF = moments_of.sample(train_NF)
     if schema.shape is None:
+        train_SF = moments_of.sample(train_NF, seen=seen)
         range_F, median_F = spread(train_SF), quartiles(train_SF)[1]
         return median_F, np.where(np.isnan(range_F), seen.sd_F, range_F)
     count = schema.shape[-1]
-    pooled_SC = train_SF.reshape(-1, count)
+    pooled_SC = moments_of.sample(train_NF).reshape(-1, count)
     pooled_SC = pooled_SC[evenly(len(pooled_SC), moments_of.SLICE_VALUES // count)]
     range_C, median_C = spread(pooled_SC), quartiles(pooled_SC)[1]
     at_F = channels(schema)

@@ -25,7 +25,7 @@ from hourglass.errors import LossError, TrainingError
 from hourglass.inputs import Inputs
 from hourglass.losses import Context
 from hourglass.models import Architecture
-from hourglass.moments import evenly, moments
+from hourglass.moments import moments, telling
 from hourglass.paths import Paths, existing, read_json
 from hourglass.provenance import require_same_rows
 from hourglass.scaling import Scaler
@@ -48,6 +48,7 @@ PCA_ROWS = 10_000  # enough to estimate a residual scale
 # Validation values that a fit is judged by; of more, evenly spaced rows: a code length over two
 # million values is known to a thousandth of a bit.
 JUDGED_VALUES = 1 << 21
+LEAST_JUDGED = 64  # rows, however wide: each column is calibrated on half of them
 
 
 # What a loss and its hyperparameters can be blamed for; torch lacks some operations in some
@@ -205,8 +206,9 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | No
         fitted = Scaler.from_json(stored)
         scaled = {s: _mapped(paths.scaled(scaler, s), "normalize") for s in rows_NF}
         train_NF = scaled["train"]
-        at_train = evenly(len(train_NF), max_rows or len(train_NF))
-        at_val = evenly(len(rows_NF["val"]), JUDGED_VALUES // rows_NF["val"].shape[1])
+        at_train = telling(train_NF, max_rows or len(train_NF))
+        judged = max(LEAST_JUDGED, JUDGED_VALUES // len(schema.columns))
+        at_val = telling(rows_NF["val"], judged)
         return _data(
             schema,
             fitted,
@@ -296,7 +298,7 @@ def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
 
 def _seen(data: Data, latent_dim: int) -> Seen:
     """What the losses may know of the scaled training rows, kind by kind."""
-    some_NF = np.array(data.train_NF[evenly(len(data.train_NF), PCA_ROWS)], dtype=np.float64)
+    some_NF = np.array(data.train_NF[telling(data.train_NF, PCA_ROWS)], dtype=np.float64)
     fill_F = (data.mean_F - data.scaler.offset_F) / data.scaler.scale_F
     shown_NE = wide.expand(np.where(np.isnan(some_NF), fill_F, some_NF), data.schema.columns)
     left_NE = pca_residuals(torch.from_numpy(shown_NE), latent_dim)

@@ -99,7 +99,9 @@ def _describe(
     names = names[kept_F].tolist()
     _refuse_tiny_ranges(source, names, seen.high_F - seen.low_F)
     _refuse_lone_giants(source, names, extent, seen.low_F, seen.high_F)
-    train_SF = moments.sample(np.load(paths.values("train"), mmap_mode="r"))
+    # The places of an array are looked at together: a pixel may be blank in a sample.
+    every = seen if layout.shape is None else None
+    train_SF = moments.sample(np.load(paths.values("train"), mmap_mode="r"), seen=every)
     known = Known(layout.kind, layout.bounds, options.kinds, layout.shape, levels)
     columns = infer(names, train_SF, extent, known)
     left_out = dict(source.skipped)
