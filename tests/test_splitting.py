@@ -199,3 +199,16 @@ def test_a_new_split_deals_out_the_same_rows_in_the_same_numbers(train, val, see
 def test_new_splits_are_told_apart_by_their_seed():
     assert np.array_equal(resplit(90, 10, 1)[1], resplit(90, 10, 1)[1])
     assert not np.array_equal(resplit(90, 10, 1)[1], resplit(90, 10, 2)[1])
+
+
+def test_what_no_draw_can_mend_is_drawn_all_the_same():
+    seen_NF = np.zeros((100, 2), bool)
+    train, val = resplit(90, 10, 1, seen_NF)
+    assert sorted([*train, *val]) == list(range(100))
+
+
+def test_where_all_is_observed_the_first_draw_stands():
+    for one, other in zip(
+        resplit(90, 10, 1), resplit(90, 10, 1, np.ones((100, 2), bool)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

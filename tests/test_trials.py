@@ -160,6 +160,20 @@ def test_a_resplit_redraws_the_same_rows_and_fits_the_scaler_on_its_training_row
     assert not np.array_equal(data.train_NF, other.train_NF)
 
 
+def test_a_redrawn_split_keeps_a_seldom_observed_column_in_both_parts(tmp_path):
+    rng = np.random.default_rng(0)
+    values = {"train": rng.normal(size=(140, 6)), "val": rng.normal(size=(30, 6))}
+    values["train"][6:, 5], values["val"][2:, 5] = np.nan, np.nan
+    paths = write_rows(tmp_path, replace(schema(), gaps=True), values)
+    seen_N = np.concatenate([~np.isnan(own[:, 5]) for own in values.values()])
+    unlucky = next(seed for seed in range(99) if not seen_N[resplit(140, 30, seed)[1]].any())
+    data = trials.load(paths, "standard", unlucky)
+    assert (~np.isnan(data.val_NF[:, 5])).any()
+    assert (~np.isnan(data.train_NF[:, 5])).any()
+    assert (len(data.train_NF), len(data.val_NF)) == (140, 30)
+    assert trials.run(replace(spec(tmp_path), resplit=True, seed=unlucky)).failure == ""
+
+
 def test_a_fit_of_a_resplit_trains_on_the_redrawn_rows(root, tmp_path):
     """A survivor of mutation: nothing saw whether `resplit` was heeded."""
     for redrawn in (False, True):

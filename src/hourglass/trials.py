@@ -218,7 +218,8 @@ def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | No
             (_taken(counts["train"], at_train), _taken(counts["val"], at_val)),
         )
     both_NF = np.concatenate([np.array(r, dtype=np.float64) for r in rows_NF.values()])
-    train_index, val_index = resplit(len(rows_NF["train"]), len(rows_NF["val"]), resplit_seed)
+    sizes = (len(rows_NF["train"]), len(rows_NF["val"]))
+    train_index, val_index = resplit(*sizes, resplit_seed, ~np.isnan(both_NF))
     train_NF, val_NF = both_NF[train_index], both_NF[val_index]
     fitted = scaling.fit(scaler, train_NF, schema)
     count_N = None
