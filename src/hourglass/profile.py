@@ -23,6 +23,7 @@ SPREAD = 3.0  # ratio of the columns' residual spread beyond which each column w
 MASS = 0.05  # share of cells at the two ends of their columns that counts as ink or saturation
 OVERDISPERSED = 1.2  # Pearson's dispersion of counts beyond which Poisson noise is too narrow
 PCA_ROWS, PCA_COLUMNS = 10_000, 1024
+REGRESSED = 64  # counts, and as many other columns, that tell how counts scatter
 SHOWN = 3
 Figures = dict[str, Any]
 
@@ -172,22 +173,33 @@ def _dispersion(columns: Sequence[Column], train_SF: Array) -> float:
     the logs, as a rate that others multiply would be, and its mean is brought to that of the data.
     """
     rows = train_SF[np.linspace(0, len(train_SF) - 1, min(len(train_SF), PCA_ROWS)).astype(int)]
-    numbers = [f for f, c in enumerate(columns) if c.kind is not Kind.CATEGORICAL][:PCA_COLUMNS]
+    counts = [f for f, c in enumerate(columns) if c.kind is Kind.COUNT]
+    others = [f for f, c in enumerate(columns) if c.kind in (Kind.CONTINUOUS, Kind.BINARY)]
+    numbers = sorted([*_some(counts), *_some(others)])
     shown = np.column_stack([_shown(columns[f], rows[:, f]) for f in numbers])
     found = []
     for i, f in enumerate(numbers):
         if columns[f].kind is not Kind.COUNT:
             continue
         seen = ~np.isnan(rows[:, f])
-        others = np.column_stack([np.delete(shown, i, axis=1), np.ones(len(shown))])[seen]
+        known = np.column_stack([np.delete(shown, i, axis=1), np.ones(len(shown))])[seen]
         x = rows[seen, f]
-        if len(x) < 2 * others.shape[1] or x.mean() == 0:
+        if len(x) < 2 * known.shape[1] or x.mean() == 0:
             continue
-        fitted, *_ = np.linalg.lstsq(others, np.log1p(x), rcond=None)
-        m = np.maximum(np.expm1(np.clip(others @ fitted, 0, 50)), 1e-2)
+        fitted, *_ = np.linalg.lstsq(known, np.log1p(x), rcond=None)
+        m = np.maximum(np.expm1(np.clip(known @ fitted, 0, 50)), 1e-2)
         m *= x.mean() / m.mean()
-        found.append(float(np.sum((x - m) ** 2 / m) / (len(x) - others.shape[1])))
+        found.append(float(np.sum((x - m) ** 2 / m) / (len(x) - known.shape[1])))
     return float(np.median(found)) if found else np.inf
+
+
+def _some(columns: list[int]) -> list[int]:
+    """These columns, or evenly spaced ones of many: a regression costs the square of their number.
+
+    And there is one for each count.
+    """
+    at = np.linspace(0, len(columns) - 1, min(len(columns), REGRESSED)).round().astype(int)
+    return [columns[i] for i in at]
 
 
 def _shown(column: Column, values: Array) -> Array:
