@@ -295,6 +295,20 @@ def test_of_many_rows_the_residual_scale_looks_at_all_parts(root, monkeypatch):
     assert sorted_ > 0.3 * trials._seen(data, 1).residual_scale["continuous"]
 
 
+def test_of_wide_rows_few_make_the_residual_scale_but_more_than_the_bottleneck(root, monkeypatch):
+    sizes, residuals = [], trials.pca_residuals
+
+    def counted(rows_NF: torch.Tensor, latent_dim: int) -> torch.Tensor:
+        sizes.append(len(rows_NF))
+        return residuals(rows_NF, latent_dim)
+
+    monkeypatch.setattr(trials, "pca_residuals", counted)
+    monkeypatch.setattr(trials, "PCA_VALUES", 6 * 30)
+    for latent_dim in (2, 10):
+        trials.context(Paths(root), "standard", latent_dim)
+    assert sizes == [30, 40]
+
+
 def test_the_context_has_steps_and_span_in_scaled_units(root):
     known = trials.context(Paths(root), "standard", 2)
     sd_F = TRAIN.std(axis=0)

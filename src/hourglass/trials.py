@@ -44,7 +44,9 @@ from hourglass.training import (
 
 Array = NDArray[np.float64]
 
-PCA_ROWS = 10_000  # enough to estimate a residual scale
+# Enough to estimate a residual scale. Without the second limit each fit on images of 64 x 64 pixels
+# would begin with minutes of a PCA, and gigabytes.
+PCA_ROWS, PCA_VALUES = 10_000, 1 << 23
 # Validation values that a fit is judged by; of more, evenly spaced rows: a code length over two
 # million values is known to a thousandth of a bit.
 JUDGED_VALUES = 1 << 21
@@ -299,7 +301,8 @@ def context(paths: Paths, scaler: str, latent_dim: int) -> Context:
 
 def _seen(data: Data, latent_dim: int) -> Seen:
     """What the losses may know of the scaled training rows, kind by kind."""
-    some_NF = np.array(data.train_NF[telling(data.train_NF, PCA_ROWS)], dtype=np.float64)
+    rows = min(PCA_ROWS, max(PCA_VALUES // data.train_NF.shape[1], 4 * latent_dim))
+    some_NF = np.array(data.train_NF[telling(data.train_NF, rows)], dtype=np.float64)
     fill_F = (data.mean_F - data.scaler.offset_F) / data.scaler.scale_F
     shown_NE = wide.expand(np.where(np.isnan(some_NF), fill_F, some_NF), data.schema.columns)
     left_NE = pca_residuals(torch.from_numpy(shown_NE), latent_dim)
