@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hourglass import advice, config
+from hourglass import advice, config, page
 from hourglass.config import Preprocess
 from hourglass.errors import ConfigError
+from hourglass.examples import examples
 from hourglass.paths import Paths, read_json, write_json, write_text
 from hourglass.schema import Schema
 from hourglass.stages import preprocess
@@ -67,9 +68,10 @@ def run(file: Path, out: Path | None, paths: Paths, drop: Sequence[str] = ()) ->
         schema = Schema.from_json(read_json(inside.schema, "preprocess"))
         profile = read_json(inside.profile, "preprocess")
         warnings = read_json(inside.warnings, "preprocess")
+        shown = examples(schema, inside)
     if out is not None:
         write_json(out / "profile.json", profile | {"warnings": warnings})
-        write_text(out / "profile.html", advice.html(schema, profile, warnings))
+        write_text(out / "profile.html", page.html(schema, profile, shown, warnings))
     return advice.text(schema, profile, warnings)
 
 

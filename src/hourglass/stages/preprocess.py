@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import advice, intake, moments, suspects
+from hourglass import intake, moments, page, suspects
 from hourglass.catalog import column_names, counted, listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
+from hourglass.examples import examples
 from hourglass.inference import Extent, Known, infer
 from hourglass.intake import Taken
 from hourglass.moments import Moments
@@ -65,7 +66,8 @@ def process(options: Preprocess, paths: Paths) -> None:
         write_json(beside.figures, taken.train.take(kept_F).to_json())
         write_json(beside.profile, found)
         write_json(beside.warnings, notes)
-        write_text(beside.profile_page, advice.html(schema, found, notes))
+        shown = examples(schema, beside)
+        write_text(beside.profile_page, page.html(schema, found, shown, notes))
         for new in beside.root.iterdir():
             old = paths.interim / new.name
             if old.is_dir():
@@ -118,7 +120,7 @@ def _describe(
         left_out=left_out,
         missing_values=options.missing_values,
     )
-    found = profile(columns, train_SF, seen)
+    found = profile(columns, train_SF, seen, layout.shape)
     notes = [_far_values(columns, found["columns"], extent, train_SF)]
     if layout.shape is None:
         counters = [name for f, name in enumerate(layout.names) if f in taken.counters]
