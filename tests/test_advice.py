@@ -6,21 +6,24 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from hourglass import advice, page, profiling
+from hourglass import advice, config, page, profiling
 from hourglass.errors import ConfigError, DataError
 from hourglass.examples import Examples
 from hourglass.moments import moments
 from hourglass.paths import Paths
 from hourglass.profile import profile
+from hourglass.profiling import Asked, in_options
 from hourglass.schema import Column, Kind, Schema
 
 HOSTILE = "<script>alert(1)</script>"
+ROOT = Path(__file__).parents[1]
 NOTHING = Examples(np.empty((0, 5)), (), {})
 
 
@@ -164,21 +167,67 @@ def table(tmp_path):
 
 def test_a_file_is_described_without_a_project_and_nothing_else_is_written(table, tmp_path):
     before = set(tmp_path.iterdir())
-    text = profiling.run(table, None, Paths(tmp_path), ["id"])
+    text = profiling.run(table, None, Paths(tmp_path), Asked(drop=["id"]))
     assert "300 rows (210 training, 45 validation, 45 test; " in " ".join(text.split())
     assert set(tmp_path.iterdir()) == before
 
 
 def test_page_and_json_go_where_they_are_wanted(table, tmp_path):
-    profiling.run(table, tmp_path / "out", Paths(tmp_path), ["id"])
+    profiling.run(table, tmp_path / "out", Paths(tmp_path), Asked(drop=["id"]))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"profile.html", "profile.json"}
-    with pytest.raises(ConfigError, match="is a file; name a folder"):
-        profiling.run(table, table, Paths(tmp_path), ["id"])
+    for wrong in (table, table / "x"):
+        with pytest.raises(ConfigError, match=r"table\.csv is a file; name a folder"):
+            profiling.run(table, wrong, Paths(tmp_path), Asked(drop=["id"]))
+
+
+def test_options_say_what_params_would(table, tmp_path):
+    asked = Asked(["id"], label="site", group="w", missing_values=["-9999", "n/a", "0.5"])
+    own = asked.upon(profiling.PLAIN)
+    assert own["missing_values"] == [-9999, "n/a", 0.5]
+    assert (own["label"], own["group"], own["drop"]) == ("site", "w", ["id"])
+    text = " ".join(profiling.run(table, None, Paths(tmp_path), asked).split())
+    assert "by group), 2 columns" in text
+    with pytest.raises(ConfigError, match="--image-size is for images"):
+        profiling.run(table, None, Paths(tmp_path), Asked(["id"], image_size=[3, 3]))
+
+
+def test_params_count_only_for_the_file_that_they_name(table, tmp_path):
+    params = config.read_yaml(ROOT / "params.yaml")
+    params["preprocess"] |= {"source": "tabular", "path": "table.csv", "drop": ["id"], "label": "u"}
+    config.write_yaml(tmp_path / "params.yaml", params)
+    text = profiling.run(table, None, Paths(tmp_path), Asked())
+    assert "3 columns" in " ".join(text.split())
+    assert "Settings: params.yaml, which names this file, and the options.\n" in text
+    other = tmp_path / "other.csv"
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    pd.DataFrame(rows, columns=["u", "n"]).to_csv(other, index=False)
+    text = profiling.run(other, None, Paths(tmp_path), Asked())
+    assert "2 columns" in " ".join(text.split())
+    assert "Settings: the options (params.yaml is for table.csv).\n" in text
+    params["preprocess"] |= {"path": ".", "files": "t*.csv"}
+    config.write_yaml(tmp_path / "params.yaml", params)
+    assert "which names this file" in profiling.run(table, None, Paths(tmp_path), Asked())
+    assert "the options (" in profiling.run(other, None, Paths(tmp_path), Asked())
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("(params.yaml: preprocess.drop: [id, \"a ]b\"]), or", "(--drop id 'a ]b'), or"),
+        ("params.yaml: preprocess.label: no column 'x'", "--label: no column 'x'"),
+        ("add it to preprocess.missing_values: [\"?\"]; or", "add it to --missing-values '?'; or"),
+        ("say so in preprocess.kinds: {a: b}", "say so in params.yaml: preprocess.kinds: {a: b}"),
+        ("params.yaml: preprocess.image.size: [4, 6]", "--image-size 4 6"),
+        ("params.yaml: preprocess.drop: got a; set it to []", "--drop: got a; leave it out"),
+    ],
+)  # fmt: skip
+def test_messages_name_options_where_there_are_some(message, said):
+    assert in_options(message) == said
 
 
 def test_an_identifier_stops_the_profile_with_the_remedy(table, tmp_path):
     with pytest.raises(DataError, match="an identifier or free text is no feature"):
-        profiling.run(table, None, Paths(tmp_path))
+        profiling.run(table, None, Paths(tmp_path), Asked())
 
 
 @pytest.mark.parametrize(
@@ -209,11 +258,16 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
     done = hourglass("profile", "table.csv", "--drop", "id")
     assert done.returncode == 0
     assert done.stdout.startswith("tabular: ")
+    assert done.stderr == ""
     assert "Likely good: " in done.stdout
     for arguments, message in (
         (("profile",), "error: profile needs a FILE"),
         (("profile", "tabel.csv"), "did you mean 'table.csv'?"),
         (("check", "table.csv"), "error: check takes no FILE"),
+        (("check", "--missing-values", "-1"), "error: check takes no --missing-values"),
+        (("profile", "table.csv"), "(--drop id), or"),
+        (("profile", "table.csv", "--label", "sit"), "error: --label: no column 'sit' in"),
+        (("profile", "table.csv", "--image-size", "0", "3"), "'0' is no number of pixels"),
     ):
         done = hourglass(*arguments)
         assert done.returncode == 2
