@@ -192,7 +192,7 @@ This is advice from the training rows; the search decides.</p>
 <ul>
 {% for words in warnings %}<li>
 {%- for word in words %}
-{% if word.startswith("--") %}<code>{{ word }}</code>{% else %}{{ word }}{% endif %}
+{% if word.startswith(("--", "(--")) %}<code>{{ word }}</code>{% else %}{{ word }}{% endif %}
  {% endfor %}</li>
 {% endfor %}</ul>
 </section>
