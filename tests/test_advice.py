@@ -1,21 +1,30 @@
 """The advice for people: text, page, and the command that gives both of a file."""
 
+import base64
+import io
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from hourglass import advice, profiling
+from hourglass import advice, config, page, profiling
 from hourglass.errors import ConfigError, DataError
+from hourglass.examples import Examples
 from hourglass.moments import moments
 from hourglass.paths import Paths
 from hourglass.profile import profile
+from hourglass.profiling import Asked, in_options
 from hourglass.schema import Column, Kind, Schema
 
 HOSTILE = "<script>alert(1)</script>"
+ROOT = Path(__file__).parents[1]
+NOTHING = Examples(np.empty((0, 5)), (), {})
 
 
 def mixed(rows=600):
@@ -62,10 +71,22 @@ def test_scattered_counts_get_a_negative_binomial_head_and_others_poisson():
 
 
 def test_names_from_the_data_are_no_markup_on_the_page():
-    page = advice.html(*mixed())
-    assert HOSTILE not in page
-    assert page.count("&lt;script&gt;") >= 2
-    assert "<svg" in page
+    text = page.html(*mixed(), Examples(np.empty((0, 5)), (), {HOSTILE: 3}))
+    assert HOSTILE not in text
+    assert text.count("&lt;script&gt;") >= 3
+    assert "<svg" in text
+
+
+def test_the_page_has_rows_and_figures_and_its_end_bars_say_what_they_took():
+    schema, found = mixed()
+    histogram = found["columns"]["b"]["histogram"]
+    histogram |= {"below": 3, "above": 2}
+    text = page.html(schema, found, NOTHING)
+    assert "602 rows (600 training, 1 validation, 1 test; dealt out at random), 5 columns" in text
+    assert f"<title>up to {histogram['edges'][1]:.4g}: " in text
+    assert f"<title>from {histogram['edges'][-2]:.4g}: " in text
+    assert f"<td>{found['columns']['b']['median']:.4g}</td>" in text
+    assert "<td>10.0 %</td>" in text
 
 
 def test_many_columns_are_cut_and_counted():
@@ -84,9 +105,35 @@ def test_an_image_is_described_once_for_each_channel():
     columns = tuple(Column(f"p{i}", Kind.CONTINUOUS, 1.0, 0.0, 255.0, 0) for i in range(5 * 4 * 3))
     values = rng.integers(0, 256, (200, 60)).astype(float)
     schema = Schema("pictures", columns, {}, {}, (5, 4, 3), {"train": 200, "val": 0, "test": 0}, "")
-    text = advice.text(schema, profile(columns, values, moments(values)))
-    assert text.count("one of 5 x 4 x 3 pixels") == 3
-    assert "p0" not in text
+    text = advice.text(schema, profile(columns, values, moments(values), schema.shape))
+    assert text.count("over all of 5 x 4 x 3 pixels") == 3
+    assert "p0" not in text.replace("channel p0", "")
+
+
+def test_the_page_of_images_shows_some_and_a_row_a_channel():
+    columns = tuple(Column(f"{i}", Kind.CONTINUOUS, 1.0, 0.0, 255.0, 0) for i in range(5 * 4 * 3))
+    values = np.random.default_rng(0).integers(0, 256, (200, 60)).astype(float)
+    schema = Schema("pictures", columns, {}, {}, (5, 4, 3), {"train": 200, "val": 0, "test": 0}, "")
+    shown = Examples(values[:2], ("cat", "dog"), {"cat": 120, "dog": 80})
+    text = page.html(schema, profile(columns, values, moments(values), schema.shape), shown)
+    sources = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    drawn = [np.array(Image.open(io.BytesIO(base64.b64decode(source)))) for source in sources]
+    assert np.array_equal(drawn, values[:2].reshape(2, 5, 4, 3))
+    assert "cat (120), dog (80)." in " ".join(text.split())
+    assert text.count('aria-label="histogram of') == 3
+
+
+def test_the_page_of_windows_shows_some_with_their_gaps():
+    names = [f"{name}@{step}" for step in range(6) for name in ("temp", "load")]
+    columns = tuple(Column(name, Kind.CONTINUOUS, None, None, None, 0) for name in names)
+    values = np.random.default_rng(0).normal(size=(50, 12))
+    schema = Schema("series", columns, {}, {}, (6, 2), {"train": 50, "val": 0, "test": 0}, "")
+    rows = values[:2].copy()
+    rows[1, 5] = np.nan  # the load of the third of six steps
+    found = profile(columns, values, moments(values), (6, 2))
+    text = page.html(schema, found, Examples(rows, (), {}))
+    assert [text.count(f'aria-label="a window of {name}"') for name in ("temp", "load")] == [2, 2]
+    assert text.count("<polyline") == 5
 
 
 def test_every_advice_says_what_would_change_it():
@@ -120,21 +167,67 @@ def table(tmp_path):
 
 def test_a_file_is_described_without_a_project_and_nothing_else_is_written(table, tmp_path):
     before = set(tmp_path.iterdir())
-    text = profiling.run(table, None, Paths(tmp_path), ["id"])
-    assert "300 rows, 4 columns" in text
+    text = profiling.run(table, None, Paths(tmp_path), Asked(drop=["id"]))
+    assert "300 rows (210 training, 45 validation, 45 test; " in " ".join(text.split())
     assert set(tmp_path.iterdir()) == before
 
 
 def test_page_and_json_go_where_they_are_wanted(table, tmp_path):
-    profiling.run(table, tmp_path / "out", Paths(tmp_path), ["id"])
+    profiling.run(table, tmp_path / "out", Paths(tmp_path), Asked(drop=["id"]))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"profile.html", "profile.json"}
-    with pytest.raises(ConfigError, match="is a file; name a folder"):
-        profiling.run(table, table, Paths(tmp_path), ["id"])
+    for wrong in (table, table / "x"):
+        with pytest.raises(ConfigError, match=r"table\.csv is a file; name a folder"):
+            profiling.run(table, wrong, Paths(tmp_path), Asked(drop=["id"]))
+
+
+def test_options_say_what_params_would(table, tmp_path):
+    asked = Asked(["id"], label="site", group="w", missing_values=["-9999", "n/a", "0.5"])
+    own = asked.upon(profiling.PLAIN)
+    assert own["missing_values"] == [-9999, "n/a", 0.5]
+    assert (own["label"], own["group"], own["drop"]) == ("site", "w", ["id"])
+    text = " ".join(profiling.run(table, None, Paths(tmp_path), asked).split())
+    assert "by group), 2 columns" in text
+    with pytest.raises(ConfigError, match="--image-size is for images"):
+        profiling.run(table, None, Paths(tmp_path), Asked(["id"], image_size=[3, 3]))
+
+
+def test_params_count_only_for_the_file_that_they_name(table, tmp_path):
+    params = config.read_yaml(ROOT / "params.yaml")
+    params["preprocess"] |= {"source": "tabular", "path": "table.csv", "drop": ["id"], "label": "u"}
+    config.write_yaml(tmp_path / "params.yaml", params)
+    text = profiling.run(table, None, Paths(tmp_path), Asked())
+    assert "3 columns" in " ".join(text.split())
+    assert "Settings: params.yaml, which names this file, and the options.\n" in text
+    other = tmp_path / "other.csv"
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    pd.DataFrame(rows, columns=["u", "n"]).to_csv(other, index=False)
+    text = profiling.run(other, None, Paths(tmp_path), Asked())
+    assert "2 columns" in " ".join(text.split())
+    assert "Settings: the options (params.yaml is for table.csv).\n" in text
+    params["preprocess"] |= {"path": ".", "files": "t*.csv"}
+    config.write_yaml(tmp_path / "params.yaml", params)
+    assert "which names this file" in profiling.run(table, None, Paths(tmp_path), Asked())
+    assert "the options (" in profiling.run(other, None, Paths(tmp_path), Asked())
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("(params.yaml: preprocess.drop: [id, \"a ]b\"]), or", "(--drop id 'a ]b'), or"),
+        ("params.yaml: preprocess.label: no column 'x'", "--label: no column 'x'"),
+        ("add it to preprocess.missing_values: [\"?\"]; or", "add it to --missing-values '?'; or"),
+        ("say so in preprocess.kinds: {a: b}", "say so in params.yaml: preprocess.kinds: {a: b}"),
+        ("params.yaml: preprocess.image.size: [4, 6]", "--image-size 4 6"),
+        ("params.yaml: preprocess.drop: got a; set it to []", "--drop: got a; leave it out"),
+    ],
+)  # fmt: skip
+def test_messages_name_options_where_there_are_some(message, said):
+    assert in_options(message) == said
 
 
 def test_an_identifier_stops_the_profile_with_the_remedy(table, tmp_path):
     with pytest.raises(DataError, match="an identifier or free text is no feature"):
-        profiling.run(table, None, Paths(tmp_path))
+        profiling.run(table, None, Paths(tmp_path), Asked())
 
 
 @pytest.mark.parametrize(
@@ -165,11 +258,16 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
     done = hourglass("profile", "table.csv", "--drop", "id")
     assert done.returncode == 0
     assert done.stdout.startswith("tabular: ")
+    assert done.stderr == ""
     assert "Likely good: " in done.stdout
     for arguments, message in (
         (("profile",), "error: profile needs a FILE"),
         (("profile", "tabel.csv"), "did you mean 'table.csv'?"),
         (("check", "table.csv"), "error: check takes no FILE"),
+        (("check", "--missing-values", "-1"), "error: check takes no --missing-values"),
+        (("profile", "table.csv"), "(--drop id), or"),
+        (("profile", "table.csv", "--label", "sit"), "error: --label: no column 'sit' in"),
+        (("profile", "table.csv", "--image-size", "0", "3"), "'0' is no number of pixels"),
     ):
         done = hourglass(*arguments)
         assert done.returncode == 2
@@ -180,8 +278,8 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
 def test_what_to_look_at_first_stands_before_the_advice():
     schema, found = mixed()
     note = f"1 column reaches {HOSTILE}"
-    text, page = advice.text(schema, found, [note]), advice.html(schema, found, [note])
+    text, html = advice.text(schema, found, [note]), page.html(schema, found, NOTHING, [note])
     assert text.index("! 1 column reaches") < text.index("Likely good")
-    assert page.index("Look at these first") < page.index("<h2>Losses")
-    assert HOSTILE not in page
-    assert "Look at these first" not in advice.html(schema, found)
+    assert html.index("Look at these first") < html.index("<h2>Losses")
+    assert HOSTILE not in html
+    assert "Look at these first" not in page.html(schema, found, NOTHING)

@@ -273,9 +273,44 @@ def test_check_knows_names_before_anything_runs(tmp_path, capsys, old, new, said
     assert f"error: params.yaml: {said}" in capsys.readouterr().err
 
 
-def test_check_is_silent_where_all_is_well(capsys):
+def checked(tmp_path, capsys, **changes):
+    """What check says of a small table: its status and its line."""
+    (tmp_path / "t.csv").write_text("a,b,y,who\n1,2,x,p\n3,4,z,q\n")
+    params = config.read_yaml(ROOT / "params.yaml")
+    params["preprocess"] |= {"source": "tabular", "path": "t.csv"} | changes
+    config.write_yaml(tmp_path / "params.yaml", params)
+    status = main(["-C", str(tmp_path), "check"])
+    said = capsys.readouterr()
+    return status, said.err if status else said.out
+
+
+def test_check_says_what_would_be_read(tmp_path, capsys):
     assert main(["-C", str(ROOT), "check"]) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == (
+        "params.yaml is right; builtin: digits: 1797 rows, images of 8 x 8 x 1 values\n",
+        "",
+    )
+    assert checked(tmp_path, capsys, label="y", drop=["who"]) == (
+        0,
+        "params.yaml is right; tabular: t.csv: 2 columns (a, b); label y; left out: who\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("label", "yy"),
+        ("group", "whoo"),
+        ("drop", ["whoo"]),
+        ("columns", ["aa"]),
+        ("kinds", {"aa": "count"}),
+    ],
+)
+def test_check_finds_a_name_that_the_header_lacks(tmp_path, capsys, key, value):
+    status, said = checked(tmp_path, capsys, **{key: value})
+    assert status == 2
+    assert said.startswith(f"error: params.yaml: preprocess.{key}: no ")
+    assert ", did you mean " in said
 
 
 # --- summary --------------------------------------------------------------------------------------

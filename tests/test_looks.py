@@ -83,6 +83,8 @@ def test_a_histogram_counts_each_value_once():
     assert sum(drawn["counts"]) == ROWS
     assert len(drawn["counts"]) == looks.BINS
     assert drawn["edges"][0] > values.min()  # the end bins take what lies beyond
+    assert drawn["below"] == (values < drawn["edges"][0]).sum()
+    assert drawn["above"] == (values > drawn["edges"][-1]).sum()
 
 
 def test_a_histogram_of_few_steps_has_a_bar_for_each():

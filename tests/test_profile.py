@@ -17,7 +17,7 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def advise(rows_NF):
+def advise(rows_NF, shape=None):
     rows_NF = np.asarray(rows_NF, dtype=float)
     names = [f"c{i}" for i in range(rows_NF.shape[1])]
     whole_F = (rows_NF == np.floor(rows_NF)).all(axis=0)
@@ -25,7 +25,7 @@ def advise(rows_NF):
         rows_NF.min(axis=0), rows_NF.max(axis=0), whole_F, np.zeros(len(names), dtype=np.int64)
     )
     columns = infer(names, rows_NF, extent, Known(None, None, {}))
-    return profile(columns, rows_NF, moments(rows_NF))
+    return profile(columns, rows_NF, moments(rows_NF), shape)
 
 
 def signal(columns=12):
@@ -66,10 +66,31 @@ def test_grey_levels_with_ink_are_for_bce():
     assert profile(mixed, grey, moments(grey))["likely_good"][0] == "huber"
 
 
-def test_ink_at_the_ends_is_for_huber_mae_and_bce():
+def test_values_at_the_ends_of_a_table_are_for_huber_mae_and_bce():
     advice = advise(np.clip(rng().normal(0.5, 0.5, (ROWS, 6)), 0, 1))
     assert advice["likely_good"] == ["huber", "mae", "bce"]
-    assert advice["why"] == "bounded columns with 32% of the cells at their ends (ink, saturation)"
+    assert advice["why"] == (
+        "bounded columns with 32% of the cells at their ends (saturation, salt and pepper)"
+    )
+
+
+def test_ink_at_the_ends_of_an_image_without_steps_is_for_bce():
+    ink_NF = np.clip(rng().normal(0.5, 0.5, (ROWS, 6)), 0, 1)
+    ink_NF[:, 0] = rng(1).permutation(ink_NF[:, 0].round(2))  # has steps, the others have none
+    assert advise(ink_NF, shape=(3, 2, 1))["likely_good"][0] == "bce"
+    assert advise(ink_NF)["likely_good"][0] == "huber"
+
+
+def test_the_figures_of_a_channel_are_over_all_its_places():
+    rows_NF = rng().normal(size=(ROWS, 12)) + np.tile([0.0, 100.0], 6)
+    channels = advise(rows_NF, shape=(6, 2))["channels"]
+    assert list(channels) == ["c0", "c1"]
+    for its, own in zip(channels.values(), (rows_NF[:, ::2], rows_NF[:, 1::2]), strict=True):
+        assert its["min"] == own.min()
+        assert its["median"] == pytest.approx(np.median(own))
+        assert its["mean"] == pytest.approx(own.mean())
+        assert sum(its["histogram"]["counts"]) == own.size
+    assert advise(rows_NF)["channels"] is None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +156,7 @@ def test_the_figures_of_a_column():
     ]
     del figures["histogram"], figures["looks"], figures["kind"]
     assert figures == pytest.approx({
-        "missing": 0, "nu": None, "skewness": 38.4 / 12.4**1.5,
+        "missing": 0, "distinct": 9, "nu": None, "skewness": 38.4 / 12.4**1.5,
         "min": 0, "max": 12, "mean": 4, "sd": np.sqrt(12.4), "median": 3.5, "iqr": 5,
         "mass_low": 0.2, "mass_high": 0.1, "outliers": 0, "tail": 12 / 5,
         "variance_over_mean": 3.1, "resolution": 1,

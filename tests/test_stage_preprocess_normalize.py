@@ -273,14 +273,17 @@ def test_a_value_far_from_all_others_is_warned_of(paths, raw, caplog):
     table_NF = rows()
     raw(table_NF)
     preprocess.run(params(), paths)
-    assert "interquartile" not in caplog.text
+    assert caplog.text == ""
     table_NF[np.load(paths.beside("test", "rows"))[0], 1] = -99999  # training rows hold none of it
     raw(table_NF)
     preprocess.run(params(), paths)
-    assert "1 column reaches more than 100 interquartile ranges from the median" in caplog.text
-    assert "'b' to -99999; if these values stand for missing ones, name them" in caplog.text
-    assert "params.yaml: preprocess.missing_values; if they are right" in caplog.text
-    assert caplog.text.count("interquartile") == 1
+    assert "far from all other values: -99999 in column 'b'" in caplog.text
+    assert "set params.yaml: preprocess.missing_values: [-99999]" in caplog.text
+    table_NF[table_NF == -99999] = -12345.5
+    raw(table_NF)
+    preprocess.run(params(), paths)
+    assert "column 'b' reaches from -12345.5 to " in caplog.text
+    assert len(caplog.records) == 2
 
 
 def test_codes_for_gaps_are_told_in_one_line_for_all_columns(paths, raw, caplog):
@@ -290,10 +293,26 @@ def test_codes_for_gaps_are_told_in_one_line_for_all_columns(paths, raw, caplog)
     raw(table_NF)
     preprocess.run(params(), paths)
     assert caplog.text.count("missing_values: [-99]") == 1
-    assert "3 columns reach more than" in caplog.text
+    assert "-99 in 3 columns ('a', 'b', 'c')" in caplog.text
     warnings = json.loads(paths.warnings.read_text(encoding="utf-8"))
-    assert [w for w in warnings if "'a' to -99, 'b' to -99, 'c' to -99" in w]
+    assert [w for w in warnings if "-99 in 3 columns" in w]
     assert "Look at these first" in paths.profile_page.read_text(encoding="utf-8")
+
+
+def test_all_that_was_warned_of_stands_first_the_most_harmful_before_the_rest(paths, raw, caplog):
+    table_NF = rows().astype(object)
+    table_NF[:, 1] = 7
+    table_NF[::4, 2] = ""
+    table_NF[::50, 0] = -9999
+    raw(table_NF)
+    preprocess.run(params(missing_values=(5555,)), paths)
+    far, absent, constant, gaps = json.loads(paths.warnings.read_text())
+    assert far.startswith("far from all other values: -9999 in column 'a';")
+    assert far.endswith("preprocess.missing_values: [5555, -9999]")
+    assert "no column holds 5555" in absent
+    assert constant.endswith("left out: 'b' (always 7)")
+    assert gaps == "gaps, which stay gaps and are masked: 25.0% of 'c'"
+    assert caplog.text.count("-9999 in column 'a'") == 1
 
 
 def test_one_row_is_too_few(paths, raw):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tests.settings import preprocess
 
-from hourglass import suspects
 from hourglass.paths import Paths, read_json
 from hourglass.schema import Schema
 from hourglass.stages import preprocess as stage
@@ -143,21 +142,3 @@ def test_of_too_many_rows_no_copies_are_looked_for(monkeypatch):
     for split in ("train", "test"):
         copies.add(split, np.ones((10, 2)))
     assert copies.shared("test", "train") == (0, -1, -1)
-
-
-@pytest.mark.parametrize(
-    ("code", "share", "found"),
-    [(-99.0, 0.02, -99.0), (999.0, 0.02, 999.0), (-99.0, 0.001, None), (None, 0, None)],
-)
-def test_a_pile_at_a_lone_end_is_found(code, share, found):
-    values = np.random.default_rng(0).normal(20, 5, 1000)
-    if code is not None:
-        values[: round(share * 1000)] = code
-    iqr = float(np.subtract(*np.quantile(values, (0.75, 0.25))))
-    assert suspects.lone_end(values, iqr) == found
-    assert suspects.lone_end(values, None) is None
-
-
-def test_many_zeros_among_amounts_are_no_lone_end():
-    rain = np.maximum(0, np.random.default_rng(0).normal(1, 2, 1000))
-    assert suspects.lone_end(rain, float(np.subtract(*np.quantile(rain, (0.75, 0.25))))) is None

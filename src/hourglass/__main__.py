@@ -1,7 +1,8 @@
 """The command line: `hourglass COMMAND`, the same as `python -m hourglass COMMAND`.
 
 All that can change a result stands in params.yaml, where DVC sees it: no command has an option that
-does. Only what a command needs is imported, and only when it runs.
+does, but for `profile`, which looks at a file before there is a project. Only what a command needs
+is imported, and only when it runs.
 """
 
 import argparse
@@ -20,11 +21,12 @@ from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, HourglassError
 
 if TYPE_CHECKING:
+    from hourglass.config import Params
     from hourglass.paths import Paths
 
 CHECK, SUMMARY, PROFILE = "check", "summary", "profile"
 COMMANDS = {
-    CHECK: "read params.yaml and look for the data, before anything runs",
+    CHECK: "read params.yaml and the header of the data, before anything runs",
     PROFILE: "FILE: say what its columns look like and which losses suit them",
     "preprocess": "read the data, learn the columns, split the rows, advise on losses",
     "normalize": "fit the scalers on the training rows and apply them to all rows",
@@ -34,6 +36,7 @@ COMMANDS = {
     "register": "put the selected model into the MLflow registry",
     SUMMARY: "say what the last run found, and where to look",
 }
+OPTIONS = ("drop", "label", "group", "time", "missing_values", "image_size")  # of profile
 START = Path.cwd()  # before --directory
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -86,15 +89,50 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="the folder that holds params.yaml (default: this one)",
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="for profile")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="for profile: a folder for its page and its JSON"
-    )
-    parser.add_argument(
-        "--drop", nargs="+", default=[], metavar="NAME", help="for profile: columns to leave out"
-    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="for profile, see there")
+    _add_options_of_profile(parser)
     parser.add_argument("--version", action="version", version=f"hourglass {__version__}")
     return parser
+
+
+def _add_options_of_profile(parser: argparse.ArgumentParser) -> None:
+    of = parser.add_argument_group(
+        "options of profile",
+        "They follow FILE. If params.yaml names FILE (preprocess.path), its section preprocess "
+        "counts too; for any other file it does not.",
+    )
+    of.add_argument("--out", type=Path, metavar="DIR", help="a folder for its page and its JSON")
+    of.add_argument(
+        "--drop", nargs="+", default=[], metavar="NAME", help="columns to leave out, or patterns"
+    )
+    of.add_argument("--label", default="", metavar="NAME", help="the column with a label")
+    of.add_argument(
+        "--group", default="", metavar="NAME", help="the column whose values stay in one split"
+    )
+    of.add_argument(
+        "--time", default="", metavar="NAME", help="the column whose latest rows are for the test"
+    )
+    of.add_argument(
+        "--missing-values",
+        nargs="+",
+        default=[],
+        metavar="VALUE",
+        help="what stands for a gap besides an empty cell, such as -9999 '?'",
+    )
+    of.add_argument(
+        "--image-size",
+        nargs=2,
+        type=_pixels,
+        default=[],
+        metavar=("HEIGHT", "WIDTH"),
+        help="resize images",
+    )
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels (1 or more)")
+    return int(text)
 
 
 def _command(name: str) -> str:
@@ -119,15 +157,16 @@ def _can_start_again_from_here(command: str) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from hourglass.paths import Paths, named
+    from hourglass.paths import Paths
 
     paths, command = Paths(), arguments.command
     if command == PROFILE:
         _profile(arguments, paths)
         return
-    for name in ("file", "out", "drop"):
+    for name in ("file", "out", *OPTIONS):
         if getattr(arguments, name):
-            raise ConfigError(f"{command} takes no {name.upper()}: its settings are in params.yaml")
+            shown = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{command} takes no {shown}: its settings are in params.yaml")
     if command == SUMMARY:
         from hourglass import summary
 
@@ -139,23 +178,38 @@ def _run(arguments: argparse.Namespace) -> None:
     _log_to(sys.stderr)
     params = config.load(paths.params)
     if command == CHECK:
-        named(paths.root / params.preprocess.path, "params.yaml: preprocess.path")
+        _check(params, paths)
         return
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()
     stage.run(params, paths)
 
 
+def _check(params: "Params", paths: "Paths") -> None:
+    from hourglass.paths import named
+    from hourglass.stages import preprocess
+
+    path = params.preprocess.path
+    if not any(sign in path for sign in "*?["):  # sources speak of patterns
+        named(paths.root / path, "params.yaml: preprocess.path")
+    found = preprocess.check(params.preprocess, paths)
+    with _reader_may_leave():
+        sys.stdout.write(f"params.yaml is right; {found}\n")
+
+
 def _profile(arguments: argparse.Namespace, paths: "Paths") -> None:
     if arguments.file is None:
-        raise ConfigError("profile needs a FILE: hourglass profile data/raw/table.csv")
+        raise ConfigError(
+            "profile needs a FILE, before its options: hourglass profile data/raw/table.csv"
+        )
     from hourglass import profiling
     from hourglass.paths import named
 
     _log_to(sys.stderr)
-    logging.getLogger("hourglass").setLevel(logging.WARNING)
+    logging.root.handlers[0].setLevel(logging.ERROR)  # the text repeats all warnings
     file = named(arguments.file, "its name")
-    text = profiling.run(file, arguments.out, paths, arguments.drop)
+    asked = profiling.Asked(**{name: getattr(arguments, name) for name in OPTIONS})
+    text = profiling.run(file, arguments.out, paths, asked)
     with _reader_may_leave():
         sys.stdout.write(text)
 

@@ -280,6 +280,11 @@ def losses_by_place(losses: Losses) -> dict[str, SomeLosses]:
     return {"search.losses": losses}
 
 
+def yaml_of(text: str) -> Any:
+    """The value that a piece of valid YAML stands for."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def read_yaml(path: Path) -> Any:
     """Reads a YAML 1.2 file (as DVC does: 1e-3 is a number, a repeated key is an error).
 

@@ -98,7 +98,7 @@ def infer(
     Raises:
         ConfigError: preprocess.kinds names no column, or says what the values contradict.
     """
-    _check_names(names, known.kinds)
+    check_names(names, known.kinds)
     if known.shape is not None:
         guesses = _by_channel(train_SF, extent, known, known.shape[-1])
     else:
@@ -221,7 +221,12 @@ def _looks_like_counts(values: Array) -> bool:
     return skewness > COUNT_SKEWNESS and len(np.unique(values)) >= COUNT_LEVELS
 
 
-def _check_names(names: Sequence[str], kinds: Mapping[str, str]) -> None:
+def check_names(names: Sequence[str], kinds: Mapping[str, str]) -> None:
+    """Makes sure that preprocess.kinds names features.
+
+    Raises:
+        ConfigError: one is none; the nearest is named.
+    """
     for name in kinds:
         if name not in names:
             raise ConfigError(

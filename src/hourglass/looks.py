@@ -56,6 +56,7 @@ def _figures(
     mass_high_F = (train_SF == seen.high_F).sum(axis=0) / count_F
     scale_F = np.where(seen.sd_F > 0, seen.sd_F, 1.0)
     cube_F = np.nansum(((train_SF - seen.mean_F) / scale_F) ** 3, axis=0) / count_F
+    distinct_F = (np.diff(train_SF, axis=0) > 0).sum(axis=0) + (~np.isnan(train_SF)).any(axis=0)
     found: dict[str, dict[str, Any]] = {}
     for f, column in enumerate(columns):
         share = 1 - float(count_F[f]) / len(train_SF)
@@ -66,6 +67,7 @@ def _figures(
         found[column.name] = {
             "kind": column.kind.value,
             "missing": share,
+            "distinct": int(distinct_F[f]),
             "min": low,
             "max": float(seen.high_F[f]),
             "mean": mean,
@@ -97,6 +99,7 @@ def _of_levels(column: Column, codes_S: Array, missing: float) -> dict[str, Any]
     return {
         "kind": column.kind.value,
         "missing": missing,
+        "distinct": len(used),
         "levels": column.width,
         "top": {column.levels[i]: float(share_L[i]) for i in top},
         "entropy": float(-(used * np.log2(used)).sum()),
@@ -140,10 +143,13 @@ def nu_of(tail: float) -> float | None:
 
 
 def histogram(column: Column, values_S: Array) -> dict[str, Any]:
-    """Edges and counts, at most 24 bins; the end bins take what lies beyond a robust range."""
+    """Edges and counts, at most 24 bins; the end bins take what lies beyond a robust range.
+
+    "below" and "above" say how many values these are.
+    """
     values_S = values_S[~np.isnan(values_S)]
     if not len(values_S):
-        return {"edges": [], "counts": []}
+        return {"edges": [], "counts": [], "below": 0, "above": 0}
     low, q25, q75, high = np.quantile(values_S, (0.0, 0.25, 0.75, 1.0))
     reach = 4 * (q75 - q25)
     if reach > 0:
@@ -154,7 +160,12 @@ def histogram(column: Column, values_S: Array) -> dict[str, Any]:
     else:
         edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     counts = np.histogram(np.clip(values_S, edges[0], edges[-1]), edges)[0]
-    return {"edges": edges.tolist(), "counts": counts.tolist()}
+    return {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "below": int((values_S < edges[0]).sum()),
+        "above": int((values_S > edges[-1]).sum()),
+    }
 
 
 def words(column: Column, its: dict[str, Any], values_S: Array) -> str:

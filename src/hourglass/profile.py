@@ -6,15 +6,15 @@ overrule.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hourglass.catalog import counted
 from hourglass.looks import NORMAL_IQR, OUTLIER_SDS, figures, outliers, tails
-from hourglass.moments import Moments, quartiles, spread
-from hourglass.schema import Array, Column, Kind, searched_kind
+from hourglass.moments import Moments, evenly, quartiles, spread
+from hourglass.schema import Array, Column, Kind, channels, searched_kind
 
 OUTLIER_SHARE = 0.005
 # Tail ratio of Student-t with nu = 20 and nu = 4, see `looks.tails` (the Gauss: 3.82).
@@ -24,6 +24,7 @@ MASS = 0.05  # share of cells at the two ends of their columns that counts as in
 OVERDISPERSED = 1.2  # Pearson's dispersion of counts beyond which Poisson noise is too narrow
 PCA_ROWS, PCA_COLUMNS = 10_000, 1024
 REGRESSED = 64  # counts, and as many other columns, that tell how counts scatter
+CHANNEL_VALUES = 1 << 20  # of all channels together that their figures are made from
 SHOWN = 3
 Figures = dict[str, Any]
 
@@ -47,7 +48,12 @@ class Residuals:
     skewness: float
 
 
-def profile(columns: Sequence[Column], train_SF: Array, seen: Moments) -> dict[str, Any]:
+def profile(
+    columns: Sequence[Column],
+    train_SF: Array,
+    seen: Moments,
+    shape: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
     """The content of profile.json.
 
     Args:
@@ -55,10 +61,13 @@ def profile(columns: Sequence[Column], train_SF: Array, seen: Moments) -> dict[s
         train_SF: Training rows in original units, or an even sample of them; NaN where missing,
             codes of levels.
         seen: Exact figures of all training rows.
+        shape: See `Schema.shape`.
 
     Returns:
-        "columns": figures of each column, and what it looks like; "searched": the kind of the
-        columns that the searched loss serves, of which the following speaks: "residuals" of a PCA,
+        "columns": figures of each column, and what it looks like; "channels": the same of each
+        channel of an image or a window, over all places, None for a table; "sampled": S;
+        "searched": the kind of the columns that the searched loss serves, of which the following
+        speaks: "residuals" of a PCA,
         None for a single column; "domains": for "real" and "unit" whether losses on such values
         are admissible, dubious or blocked, why, and the scaler to use; "losses": for each loss
         status, reason, scalers and what evidence would change it; "likely_good": those to expect
@@ -74,7 +83,7 @@ def profile(columns: Sequence[Column], train_SF: Array, seen: Moments) -> dict[s
     if main is not Kind.CATEGORICAL and len(at) > 1:
         left = _residuals(train_SF[:, at], seen.sd_F[at])
     scaler = _scaler(searched, own)
-    likely, why = _likely_good(searched, own, left)
+    likely, why = _likely_good(searched, own, left, shape)
     domains = {"real": _real(searched, scaler), "unit": _unit(searched)}
     if main is Kind.CATEGORICAL:
         blocked = {"status": "blocked", "reason": "levels have no order", "scaler": scaler}
@@ -82,6 +91,8 @@ def profile(columns: Sequence[Column], train_SF: Array, seen: Moments) -> dict[s
     heads, heads_why = _heads(columns, train_SF, main)
     return {
         "columns": every,
+        "channels": None if shape is None else _channels(columns, train_SF, seen, shape),
+        "sampled": len(train_SF),
         "searched": main.value,
         "residuals": vars(left) if left else None,
         "domains": domains,
@@ -92,6 +103,30 @@ def profile(columns: Sequence[Column], train_SF: Array, seen: Moments) -> dict[s
         "heads": heads,
         "heads_why": heads_why,
     }
+
+
+def _channels(
+    columns: Sequence[Column], train_SF: Array, seen: Moments, shape: tuple[int, ...]
+) -> dict[str, Figures]:
+    """Figures of each channel, all its places taken as one column."""
+    own, values = by_channel(columns, train_SF, shape)
+    groups_F = np.arange(len(columns)) % len(own)
+    return figures(own, values, seen.pooled(groups_F).take(slice(len(own))))
+
+
+def by_channel(
+    columns: Sequence[Column], train_SF: Array, shape: tuple[int, ...] | None
+) -> tuple[list[Column], Array]:
+    """The channels as columns, C of them, and their values, (values, C); of many an even sample.
+
+    A table is left as it is.
+    """
+    if shape is None:
+        return list(columns), train_SF
+    names = channels([c.name for c in columns], shape)
+    own = [replace(column, name=name) for name, column in zip(names, columns, strict=False)]
+    rows = evenly(len(train_SF), CHANNEL_VALUES // train_SF.shape[1])
+    return own, train_SF[rows].reshape(-1, len(own))
 
 
 def _residuals(train_SF: Array, sd_F: Array) -> Residuals:
@@ -320,7 +355,10 @@ def _of_real(name: str, left: Residuals | None) -> tuple[str, str, str]:
 
 
 def _likely_good(
-    columns: Sequence[Column], its: Sequence[Figures], left: Residuals | None
+    columns: Sequence[Column],
+    its: Sequence[Figures],
+    left: Residuals | None,
+    shape: tuple[int, ...] | None,
 ) -> tuple[list[str], str]:
     """The losses to expect most of, the first the best guess, and why."""
     kinds = {c.kind for c in columns}
@@ -333,14 +371,16 @@ def _likely_good(
     if all(map(_bounded, columns)):
         mass = float(np.mean([_mass_at_ends(f) for f in its]))
         scales = {(c.low, c.high, c.resolution) for c in columns}
-        if mass > MASS and len(scales) == 1 and columns[0].resolution is not None:
+        grey = len(scales) == 1 and columns[0].resolution is not None
+        if mass > MASS and (grey or (shape is not None and len(shape) == 3)):
             return ["bce", "log_cosh", "huber"], (
                 f"grey levels on one scale with {mass:.0%} of the cells at its ends (ink): as "
                 "probabilities of ink"
             )
         if mass > MASS:
             return ["huber", "mae", "bce"], (
-                f"bounded columns with {mass:.0%} of the cells at their ends (ink, saturation)"
+                f"bounded columns with {mass:.0%} of the cells at their ends (saturation, salt and "
+                "pepper)"
             )
         return ["bce", "mse"], "bounded columns without outliers"
     if left is None or left.tail is None:

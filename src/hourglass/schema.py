@@ -110,6 +110,18 @@ class Schema:
         return cls(**{**data, **lists, "columns": columns, "shape": shape})
 
 
+def channels(names: Sequence[str], shape: tuple[int, ...] | None) -> tuple[str, ...]:
+    """The names of an image's or a window's channels; of a table all columns are channels."""
+    if shape is None:
+        return tuple(names)
+    first = names[: shape[-1]]
+    if len(shape) == 2:
+        return tuple(name.rpartition("@")[0] or name for name in first)
+    if len(first) == 1:
+        return ("all pixels",)
+    return tuple(f"channel {name.rpartition(',')[2]}" for name in first)
+
+
 def searched_kind(columns: Sequence[Column]) -> Kind:
     """The kind of the columns that the searched loss serves; the others have a loss of their own.
 

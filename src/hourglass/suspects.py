@@ -112,10 +112,6 @@ class Copies:
         return int(copy_N.sum()), first, int(np.argmax(other_N == own_N[first]))
 
 
-APART = 3.0
-PILE, LEAST_PILE = 0.005, 3
-
-
 def identifiers(names: Sequence[str], train_SF: Array, whole_F: NDArray[np.bool_]) -> list[int]:
     """Columns of integers that all differ, by their names or where chance would repeat some."""
     found = []
@@ -165,25 +161,3 @@ def are_rows_rich(train_SF: Array, rows: int) -> bool:
         if bits > needed:
             return True
     return False
-
-
-def lone_end(values_S: Array, iqr: float | None) -> float | None:
-    """The minimum or maximum, where rows pile up there and none lie near; None if neither.
-
-    Such is -99 among temperatures. Near is within `APART` interquartile ranges; a pile is half a
-    percent of the rows and at least three.
-
-    Args:
-        values_S: Sampled training values of a column, NaN where missing.
-        iqr: Their interquartile range; None or 0 where it tells nothing.
-    """
-    seen = values_S[~np.isnan(values_S)]
-    if not iqr or not len(seen):
-        return None
-    for end, inner in ((seen.min(), np.min), (seen.max(), np.max)):
-        pile = seen == end
-        if pile.sum() < max(LEAST_PILE, PILE * len(seen)) or pile.all():
-            continue
-        if abs(inner(seen[~pile]) - end) > APART * iqr:
-            return float(end)
-    return None

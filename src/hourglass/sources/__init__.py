@@ -100,6 +100,10 @@ class Source(ABC):
             DataError: the data can't be read, or a column is no number; file and column are named.
         """
 
+    def rows(self) -> int | None:
+        """How many rows the files say that they hold, without reading them; None: unknown."""
+        return None
+
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
         """The rows in their order, chunk by chunk.

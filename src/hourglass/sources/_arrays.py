@@ -92,6 +92,7 @@ class ArrayTable(Table):
         if not shape[1]:
             raise DataError(nothing)
         self.empty = "" if shape[0] else nothing
+        self.rows = shape[0]
         self.names = tuple(map(str, range(shape[1])))
         self.types = dict.fromkeys(self.names, _arrow_type(dtype))
 

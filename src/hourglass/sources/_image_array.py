@@ -52,6 +52,11 @@ class ImageArray:
         if self._labels is not None:
             _check_labels(self._labels, self._array)
 
+    @property
+    def count(self) -> int:
+        """Images that the file says it holds."""
+        return int(self._array.shape[0])
+
     @cached_property
     def layout(self) -> Layout:
         """See `Source.layout`."""

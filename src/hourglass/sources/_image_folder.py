@@ -87,6 +87,11 @@ class ImageFolder:
             f"{self._folder}: none of its {len(self._files)} images can be used; {faults[0]}"
         )
 
+    @property
+    def count(self) -> int:
+        """Files."""
+        return len(self._files)
+
     @cached_property
     def layout(self) -> Layout:
         """See `Source.layout`."""

@@ -34,6 +34,7 @@ class Parquet(Table):
         if not self.names:
             raise DataError(nothing)
         self.empty = "" if rows else nothing
+        self.rows = rows
         check_names(self.names, f"{file}")
         self.types = {name: schema.field(name).type for name in self.names}
 

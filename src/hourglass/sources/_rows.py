@@ -82,6 +82,12 @@ class Rows:
                 yaml(found[0]),
             )
 
+    def count(self) -> int | None:
+        """See `Source.rows`."""
+        each = [table.rows for table in self._tables]
+        known = [rows for rows in each if rows is not None]
+        return sum(known) if len(known) == len(each) else None
+
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`: all chunks but the last have the same number of rows."""
         plan, state = self.plan, self._start()

@@ -128,6 +128,7 @@ class Table(ABC):
         others: Further names that may be a label, group, time or weight, such as the arrays
             beside `X` of an NPZ file.
         empty: What a message says of a file without rows; "" if it has some.
+        rows: How many it says that it holds; None where only reading tells.
         decimal: Sign before the fraction of numbers, where they are written as text.
     """
 
@@ -136,6 +137,7 @@ class Table(ABC):
     types: Mapping[str, pa.DataType]
     others: tuple[str, ...] = ()
     empty: str = ""
+    rows: int | None = None
     decimal: str = "."
 
     def check(self, names: Sequence[str]) -> None:  # noqa: B027  # most have nothing to look at

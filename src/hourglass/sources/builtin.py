@@ -60,6 +60,10 @@ class Builtin(Source):
         shape = None if layout.dropped or layout.categorical else _DIGITS_SHAPE
         return replace(layout, kind=Kind.CONTINUOUS, bounds=_DIGITS_BOUNDS, shape=shape)
 
+    def rows(self) -> int | None:
+        """See `Source.rows`."""
+        return self._rows.count()
+
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`."""
         return self._rows.chunks()
@@ -143,6 +147,7 @@ class _InMemory(Table):
         self.others = (_TARGET,) if beside else ()
         self._columns = {**columns, **({_TARGET: target} if beside else {})}
         self.types = {name: column.type for name, column in self._columns.items()}
+        self.rows = len(next(iter(columns.values())))
 
     def blocks(self, wanted: Mapping[str, Sort]) -> Iterator[Block]:
         """See `Table.blocks`: one block."""

@@ -34,6 +34,10 @@ class Images(Source):
         """
         return self._inner.layout
 
+    def rows(self) -> int | None:
+        """See `Source.rows`."""
+        return self._inner.count
+
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`."""
         yield from self._inner.chunks()

@@ -72,6 +72,10 @@ class Tabular(Source):
         """See `Source.layout`."""
         return self._rows.plan.layout
 
+    def rows(self) -> int | None:
+        """See `Source.rows`."""
+        return self._rows.count()
+
     def chunks(self) -> Iterator[Chunk]:
         """See `Source.chunks`; warns once of integers that float64 can't hold."""
         return self._rows.chunks()

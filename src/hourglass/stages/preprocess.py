@@ -8,22 +8,24 @@ The source is read once. Memory holds a block of rows.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hourglass import advice, intake, moments, suspects
+from hourglass import findings, intake, moments, page, suspects
 from hourglass.catalog import column_names, counted, listed
 from hourglass.config import Params, Preprocess
 from hourglass.errors import DataError
-from hourglass.inference import Extent, Known, infer
+from hourglass.examples import examples
+from hourglass.inference import Extent, Known, check_names, infer
 from hourglass.intake import Taken
 from hourglass.moments import Moments
 from hourglass.paths import SPLITS, Paths, write_json, write_text
-from hourglass.profile import profile
-from hourglass.schema import Column, Kind, Schema
+from hourglass.profile import by_channel, profile
+from hourglass.schema import Kind, Schema, channels
 from hourglass.sources import LABEL, SOURCES, Layout, Source
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ Array = NDArray[np.float64]
 # Magnitudes of the range of a column: a square below float64's range would come out as 0.
 SMALLEST_RANGE = 1e-100
 LARGEST_SPAN = 1e30  # of validation and test rows, in spans of training rows
-FAR = 100  # interquartile ranges from the median: values beyond are no measurements, or rule all
+ROLES = ("label", "group", "time", "weight")
+HEARD = 12  # warnings of the source that the page repeats
 RARE = 2  # training rows of a level of texts
 # Observed values without which a column can't be learned from, or its noise be calibrated.
 LEAST_OBSERVED = {"training": 20, "validation": 10}
@@ -52,21 +55,22 @@ def run(params: Params, paths: Paths) -> None:
 
 def process(options: Preprocess, paths: Paths) -> None:
     """The same from the settings of preprocess alone."""
-    create = SOURCES.load(SOURCES.check(options.source, "params.yaml: preprocess.source"))
-    path = paths.root / options.path
-    source = create(options, path / options.files if options.files else path)
+    source = _source(options, paths)
     layout = source.layout()
     beside = _Beside(paths.interim / ".new")
     shutil.rmtree(beside.root, ignore_errors=True)  # of a run that was killed
     try:
-        taken = intake.take(source, layout, options, beside)
-        schema, found, notes = _describe(source, layout, taken, options, beside)
+        with _hearing() as heard:
+            taken = intake.take(source, layout, options, beside)
+            schema, found, notes = _describe(source, layout, taken, options, beside)
         write_json(beside.schema, schema.to_json())
         kept_F = np.array([name in schema.names for name in layout.names])
         write_json(beside.figures, taken.train.take(kept_F).to_json())
         write_json(beside.profile, found)
-        write_json(beside.warnings, notes)
-        write_text(beside.profile_page, advice.html(schema, found, notes))
+        first = [*notes, *heard, *findings.left_out(schema, layout.dropped)]
+        write_json(beside.warnings, first)
+        shown = examples(schema, beside)
+        write_text(beside.profile_page, page.html(schema, found, shown, first))
         for new in beside.root.iterdir():
             old = paths.interim / new.name
             if old.is_dir():
@@ -75,6 +79,63 @@ def process(options: Preprocess, paths: Paths) -> None:
     finally:
         shutil.rmtree(beside.root, ignore_errors=True)
     _log(schema, found, notes)
+
+
+def check(options: Preprocess, paths: Paths) -> str:
+    """Looks at what the files say of themselves, without their rows, and says it in one line.
+
+    Raises:
+        DataError: there are no such files, or they can't be used.
+        ConfigError: preprocess names a source, data set, column or kind that does not fit.
+    """
+    source = _source(options, paths)
+    layout = source.layout()
+    check_names(layout.names, options.kinds)
+    if not layout.shape:
+        what = f"{counted(len(layout.names), 'column')} ({column_names(layout.names)})"
+    elif len(layout.shape) == 3:
+        what = f"images of {' x '.join(map(str, layout.shape))} values"
+    else:
+        names = channels(layout.names, layout.shape)
+        several = f"{counted(len(names), 'channel')} ({column_names(names)})"
+        what = f"windows of {counted(layout.shape[0], 'row')}, {several}"
+    rows = source.rows()
+    known = "" if rows is None else f"{counted(rows, 'row')}, "
+    roles = {role: name for role in ROLES if (name := getattr(options, role))}
+    said = [f"{source.title}: {known}{what}"]
+    said += [f"{role} {name}" for role, name in roles.items()]
+    if others := [name for name in layout.dropped if name not in roles.values()]:
+        said.append(f"left out: {column_names(others)}")
+    return "; ".join(said)
+
+
+def _source(options: Preprocess, paths: Paths) -> Source:
+    create = SOURCES.load(SOURCES.check(options.source, "params.yaml: preprocess.source"))
+    path = paths.root / options.path
+    return create(options, path / options.files if options.files else path)
+
+
+@contextmanager
+def _hearing() -> Iterator[list[str]]:
+    """Gathers what is warned of, so that the page shows it too."""
+    heard = _Heard()
+    logging.getLogger("hourglass").addHandler(heard)
+    try:
+        yield heard.lines
+    finally:
+        logging.getLogger("hourglass").removeHandler(heard)
+
+
+class _Heard(logging.Handler):
+    """Keeps the first warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.lines) < HEARD:
+            self.lines.append(record.getMessage())
 
 
 class _Beside(Paths):
@@ -121,8 +182,8 @@ def _describe(
         left_out=left_out,
         missing_values=options.missing_values,
     )
-    found = profile(columns, train_SF, seen)
-    notes = [_far_values(columns, found["columns"], extent, train_SF)]
+    found = profile(columns, train_SF, seen, layout.shape)
+    notes = _far_values(schema, found, train_SF, extent, options)
     if layout.shape is None:
         counters = [name for f, name in enumerate(layout.names) if f in taken.counters]
         notes += [
@@ -224,34 +285,16 @@ def _refuse_lone_giants(
 
 
 def _far_values(
-    columns: Sequence[Column], figures: dict[str, dict[str, Any]], extent: Extent, train_SF: Array
-) -> str:
-    """One -9999 that stands for a gap, in any split, outweighs all other rows in the verdict.
-
-    So does a -99 among temperatures around 20, if rows pile up there and none lie between.
-    """
-    shown, codes = [], Counter[float]()
-    for f, column in enumerate(columns):
-        if column.kind is Kind.CATEGORICAL or None not in (column.low, column.high):
-            continue  # levels are not far, and walls are known
-        its, low, high = figures[column.name], extent.low_F[f], extent.high_F[f]
-        far = high if high - its["median"] > its["median"] - low else low
-        beyond = its["iqr"] and abs(far - its["median"]) > FAR * its["iqr"]
-        lone = suspects.lone_end(train_SF[:, f], its["iqr"])
-        if lone is not None:
-            codes[lone] += 1
-        if beyond or lone is not None:
-            shown.append(f"{column.name!r} to {far if beyond else lone:g}")
-    if not shown:
-        return ""
-    named = ", ".join(f"{value:g}" for value, _ in codes.most_common(3))
-    what = f"missing_values: [{named}]" if codes else "missing_values"
-    return (
-        f"{counted(len(shown), 'column')} reach{'' if len(shown) > 1 else 'es'} more than {FAR} "
-        "interquartile ranges from the median, or to a lone value where rows pile up: "
-        f"{listed(shown)}; if these values stand for missing ones, name them in params.yaml: "
-        f"preprocess.{what}; if they are right and above 0, take the logarithm"
-    )
+    schema: Schema, found: dict[str, Any], train_SF: Array, extent: Extent, options: Preprocess
+) -> list[str]:
+    """Far values; those of an image or a window are looked for over all places of a channel."""
+    columns, values = by_channel(schema.columns, train_SF, schema.shape)
+    low_C = np.fmin.reduce(extent.low_F.reshape(-1, len(columns)))
+    high_C = np.fmax.reduce(extent.high_F.reshape(-1, len(columns)))
+    figures = found["channels"] or found["columns"]
+    pixels = schema.shape is not None and len(schema.shape) == 3
+    known = None if pixels else options.missing_values
+    return findings.far_values(columns, figures, values, low_C, high_C, known)
 
 
 def _identifiers(
