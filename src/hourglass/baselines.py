@@ -3,6 +3,8 @@
 Shapes: N training rows, M rows to reconstruct, F features.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,12 @@ BASELINES = ("mean", "median", "pca")
 
 
 def reconstruct(name: str, train_NF: Array, rows_MF: Array, latent_dim: int) -> Array:
-    """Reconstructs rows by a baseline fitted on training rows, shape (M, F).
+    """Reconstructs rows by a baseline fitted on training rows, (M, F); see `fit`."""
+    return fit(name, train_NF, latent_dim)(rows_MF)
+
+
+def fit(name: str, train_NF: Array, latent_dim: int) -> Callable[[Array], Array]:
+    """A baseline fitted on training rows: from rows to their reconstructions, both (M, F).
 
     A PCA with L components is the best linear autoencoder of bottleneck L under squared error
     (Baldi & Hornik 1989). It depends on the scale of the columns: give it scaled rows.
@@ -20,14 +27,14 @@ def reconstruct(name: str, train_NF: Array, rows_MF: Array, latent_dim: int) -> 
     Args:
         name: One of `BASELINES`.
         train_NF: Training rows, scaled.
-        rows_MF: Rows to reconstruct, scaled.
         latent_dim: Width of the bottleneck; a PCA can't have more components than rows or columns.
     """
-    if name == "mean":
-        return np.broadcast_to(train_NF.mean(axis=0), rows_MF.shape).copy()
-    if name == "median":
-        return np.broadcast_to(np.median(train_NF, axis=0), rows_MF.shape).copy()
+    if name != "pca":
+        middle_F = train_NF.mean(axis=0) if name == "mean" else np.median(train_NF, axis=0)
+        return lambda rows_MF: np.broadcast_to(middle_F, rows_MF.shape).copy()
     from sklearn.decomposition import PCA
 
     pca = PCA(n_components=min(latent_dim, *train_NF.shape), svd_solver="full").fit(train_NF)
-    return np.asarray(pca.inverse_transform(pca.transform(rows_MF)), dtype=np.float64)
+    return lambda rows_MF: np.asarray(
+        pca.inverse_transform(pca.transform(rows_MF)), dtype=np.float64
+    )

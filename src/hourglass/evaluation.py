@@ -208,8 +208,10 @@ def _answers(
 
     train_NW = shown(original_NF)
 
+    fits = {name: baselines.fit(name, train_NW, latent_dim) for name in baselines.BASELINES}
+
     def answer(name: str, rows_NF: Array) -> Array:
-        return scale.inverse(baselines.reconstruct(name, train_NW, shown(rows_NF), latent_dim))
+        return scale.inverse(fits[name](shown(rows_NF)))
 
     def masked(name: str, rows_NF: Array) -> Array:
         return hiding.answers(partial(answer, name), rows_NF, columns)[1]
