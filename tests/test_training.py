@@ -136,9 +136,7 @@ def test_a_diverging_fit_says_where_and_with_what_learning_rate():
 
 def test_the_learning_rate_rises_over_a_twentieth_of_the_steps_and_decays_to_nothing():
     module = Fit(network(), data(), Schedule(25, 24, 0.5, 0), PLAIN)  # 10 steps an epoch
-    rates = []
-    for module._step in range(250):
-        rates.append(module._learning_rate())
+    rates = [module._learning_rate(step) for step in range(250)]
     assert rates[0] == pytest.approx(0.5 / 12.5)
     assert int(np.argmax(rates)) in {11, 12, 13}
     assert max(rates) == pytest.approx(0.5, rel=0.01)

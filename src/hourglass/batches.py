@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Optimiser steps in one call of Lightning's training_step: its fixed cost a call is that of some
-# ten small steps, and 16 of them make it vanish (benchmarks/training_step.py).
-STEPS_A_CALL = 16
+# Optimiser steps in one call of Lightning's training_step, whose fixed cost is that of some small
+# steps: so many make it vanish.
+STEPS_A_CALL = 64
 # Rows on disk are read in runs of so many consecutive ones, and shuffled in pools of so many bytes:
 # single rows would cost a page of the disk each.
 RUN_ROWS = 1024

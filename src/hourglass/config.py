@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, cast
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -58,6 +59,11 @@ Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
+# YAML of old, and DVC's -S, make booleans of on and off.
+Switch = Annotated[
+    Literal["auto", "on", "off"],
+    BeforeValidator(lambda v: {True: "on", False: "off"}[v] if isinstance(v, bool) else v),
+]
 SomeLosses = Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)]
 KindName = Literal["continuous", "binary", "count", "categorical"]
 Losses = Annotated[
@@ -192,6 +198,7 @@ class Train(Section):
     precision: Annotated[str | int, _says("a name such as '32-true', or a number of bits")]
     num_nodes: Positive
     memory_mb: Positive
+    compile: Switch
 
 
 class Evaluate(Section):

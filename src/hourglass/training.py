@@ -14,20 +14,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from hourglass import replaying
 from hourglass.batches import Batch, Epochs, Feed, Slices
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.inputs import Inputs
 from hourglass.losses import Loss
 from hourglass.losses._heads import Heads
 from hourglass.models import Autoencoder, drawn
+from hourglass.stepping import BETAS, COMPILED_FROM, Autograd, Replayed, Stepper
 
-# Adam's memory of squared gradients: 20 steps instead of its customary 1000. With the long memory a
-# burst of large gradients meets steps still sized for small ones: at learning rates that a search
-# likes best some fits never recovered (docs/decisions/0038).
-BETAS = (0.9, 0.95)
+log = logging.getLogger(__name__)
 
 # The learning rate rises over this share of the steps, then decays to zero as a cosine
 # (Loshchilov & Hutter 2017): without the rise, the top of the searched range diverges.
@@ -54,12 +54,15 @@ class Schedule:
         batch_size: Rows of a global batch.
         learning_rate: Of Adam at its highest.
         seed: Of the order of rows.
+        compiling: "off": each step goes through autograd; "auto": steps are recorded and replayed,
+            and compiled where that pays; "on": compiled.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
+    compiling: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Fit(pl.LightningModule):
         self._step = 0
         self._steps = plan.epochs * -(-rows.train.count // plan.batch_size)
         self._train_sum = torch.zeros(())
+        self._stepper: Stepper | None = None
         self._plain = not (regular.sparsity or network.autoencoder.architecture.variational)
         if regular.corruption == "mask":
             self.inputs.watch = True
@@ -159,18 +163,41 @@ class Fit(pl.LightningModule):
 
     def training_step(self, batches: list[Batch], _: int) -> None:
         """Takes one optimiser step for each batch."""
-        optimizer: Any = self.optimizers()
-        for batch in batches:
-            optimizer.param_groups[0]["lr"] = self._learning_rate()
-            value_B = self._value(batch.rows_BF)
-            if batch.count_B is not None:
-                value_B = value_B * batch.count_B
-            value = value_B.sum() * batch.weight
-            optimizer.zero_grad()
-            self.manual_backward(value)
-            optimizer.step()
-            self._train_sum += value.detach()
-            self._step += 1
+        if self._stepper is None:
+            self._stepper = self._made_stepper()
+        rates = [self._learning_rate(self._step + k) for k in range(len(batches))]
+        self._train_sum += self._stepper.take(batches, rates)
+        self._step += len(batches)
+
+    def _made_stepper(self) -> Stepper:
+        """The fastest one that strategy and precision allow; made on the device."""
+        precision, plan = self.trainer.precision_plugin, self.plan
+        alone = isinstance(self.trainer.strategy, SingleDeviceStrategy)
+        scaled = getattr(precision, "scaler", None) is not None
+        if plan.compiling == "off" or scaled or not alone:
+            return Autograd(self, self.manual_backward, self.optimizers())
+        full, rest = divmod(self.rows.train.count, plan.batch_size)
+        times = {plan.batch_size: full * plan.epochs, rest: plan.epochs}
+        compiled = plan.compiling == "on" or self._steps >= COMPILED_FROM
+        if compiled and not replaying.compiler(self.device):
+            log.warning(
+                "no compiler for %s here (on a CPU: g++ or clang++): steps run uncompiled",
+                self.device.type,
+            )
+            compiled = False
+        return Replayed(self, precision.forward_context, times, compiled)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """What is minimised: this process's share of the global batch's mean, ()."""
+        value_B = self._value(batch.rows_BF)
+        if batch.count_B is not None:
+            value_B = value_B * batch.count_B
+        return value_B.sum() * batch.weight
+
+    def on_fit_end(self) -> None:
+        """Leaves plain modules."""
+        if self._stepper is not None:
+            self._stepper.close()
 
     def _value(self, rows_BF: Tensor) -> Tensor:
         """What is minimised, of each row, (B,)."""
@@ -262,9 +289,9 @@ class Fit(pl.LightningModule):
         bits_F = rms_F.clamp(min=self.rows.floor_F).log2() + math.log2(2 * math.pi * math.e) / 2
         return float(bits_F[seen_F.cpu() > 0].mean())
 
-    def _learning_rate(self) -> float:
-        done = self._step / self._steps
-        rise = min(1.0, (self._step + 1) / max(1.0, WARM_UP * self._steps))
+    def _learning_rate(self, step: int) -> float:
+        done = step / self._steps
+        rise = min(1.0, (step + 1) / max(1.0, WARM_UP * self._steps))
         return self.plan.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
 
     def _world(self) -> int:

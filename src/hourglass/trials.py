@@ -74,6 +74,7 @@ class Spec:
         batch_size: Rows of a global batch.
         max_rows: Training rows at most; of more, evenly spaced ones. None: all.
         memory_mb: Training rows up to this size are held in memory.
+        compiling: See `training.Schedule`.
         seed: Of initial weights and order of rows.
         resplit: Whether the seed also redraws training and validation rows.
         trainer: Options for Lightning.
@@ -92,6 +93,7 @@ class Spec:
     seed: int
     max_rows: int | None = None
     memory_mb: int = 1024
+    compiling: str = "auto"
     resplit: bool = False
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
@@ -330,7 +332,8 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
         unit_F=torch.from_numpy(data.scaler.scale_F[at_F]),
         floor_F=torch.tensor(steps, dtype=torch.float64),
     )
-    plan = Schedule(spec.epochs, spec.batch_size, spec.hyper["learning_rate"], spec.seed)
+    rate = spec.hyper["learning_rate"]
+    plan = Schedule(spec.epochs, spec.batch_size, rate, spec.seed, spec.compiling)
     model = spec.model
     regular = Regular(model.corruption, model.corruption_amount, model.sparsity)
     with torch.random.fork_rng(devices=[]):

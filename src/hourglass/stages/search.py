@@ -123,6 +123,7 @@ def _studies(
             "space": asdict(space),
             "fit": (settings.epochs, settings.batch_size, settings.seed, settings.accelerator),
             "rows": (settings.max_rows, params.train.memory_mb),
+            "compile": params.train.compile,
             "code": provenance.code_version(),
         }
         name = search.fingerprint(comparable, candidate, budget)
@@ -169,6 +170,7 @@ def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Hyper) -> S
         batch_size=settings.batch_size,
         max_rows=settings.max_rows,
         memory_mb=params.train.memory_mb,
+        compiling=params.train.compile,
         seed=settings.seed,
         trainer=TrainerOptions(accelerator=settings.accelerator),
     )

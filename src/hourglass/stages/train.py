@@ -94,6 +94,7 @@ def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -
             resplit=few,
             trainer=trainer,
             memory_mb=settings.memory_mb,
+            compiling=settings.compile,
             save_to=paths.model(name, seed).resolve(),
         )
         for seed in range(1, settings.seeds + 1)
