@@ -7,7 +7,7 @@ Shapes: P parameters of all modules together, B rows of a batch, F features.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from hourglass import replaying
 from hourglass.batches import Batch
-from hourglass.replaying import Replay
+from hourglass.replaying import Function, Recorded
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +115,9 @@ class Replayed(Stepper):
         self._views = self._shaped(self.flat_P)
         for parameter, view in zip(self._own, self._views, strict=True):
             parameter.data = view
-        self._one: dict[tuple[Any, ...], Step] = {}
-        self._group: dict[tuple[Any, ...], Replay | None] = {}
+        self._recorded: dict[Hashable, Recorded | None] = {}
+        self._one: dict[Hashable, Step] = {}
+        self._group: dict[Hashable, Function | None] = {}
 
     def take(self, batches: Sequence[Batch], rates: Sequence[float]) -> Tensor:
         """See Stepper."""
@@ -146,26 +147,33 @@ class Replayed(Stepper):
 
     def _made(self, batch: Batch) -> "Step":
         """The fastest way to take a step on batches like this one."""
-        if self._times.get(len(batch.rows_BF), 0) < RECORDED_FROM:
+        recorded = self._record(batch)
+        if recorded is None:
             return self._by_autograd
-        replay = replaying.record(self._gradients_of(batch.weight), self._arguments(batch))
-        if replay is None:
-            return self._by_autograd
-        if self.flat_P.is_cuda:
-            return self._captured(replay, batch) or partial(self._by_replay, replay)
-        return partial(self._by_replay, replay)
+        step = partial(self._by_replay, recorded.replay)
+        return self._captured(step, batch) or step if self.flat_P.is_cuda else step
 
-    def _by_autograd(self, batch: Batch, rate: float) -> Tensor:
+    def _record(self, batch: Batch) -> Recorded | None:
+        if self._times.get(len(batch.rows_BF), 0) < RECORDED_FROM:
+            return None
+        key = _kind(batch)
+        if key not in self._recorded:
+            found = replaying.record(self._gradients_of(batch.weight), self._arguments(batch))
+            self._recorded[key] = found
+        return self._recorded[key]
+
+    def _by_autograd(self, batch: Batch, rate: float | Tensor) -> Tensor:
         with self._precision():
             value: Tensor = self._module(batch)
-        return self._descend(value.detach(), _gradients(value, self._own), rate)
-
-    def _by_replay(self, replay: Replay, batch: Batch, rate: float | Tensor) -> Tensor:
         with torch.no_grad():
-            value, *grads = replay(*self._arguments(batch))
-        return self._descend(value, grads, rate)
+            return self._descend(value.detach(), _gradients(value, self._own), rate)
 
-    def _captured(self, replay: Replay, batch: Batch) -> "Step | None":
+    def _by_replay(self, replay: Function, batch: Batch, rate: float | Tensor) -> Tensor:
+        with torch.inference_mode():
+            value, *grads = replay(*self._arguments(batch))
+            return self._descend(value, grads, rate)
+
+    def _captured(self, own: "Step", batch: Batch) -> "Step | None":
         """The same as a CUDA graph: one launch a step. None, said in the log, if CUDA refuses."""
         fixed = Batch(batch.rows_BF.clone(), batch.weight, *[t.clone() for t in _beside(batch)])
         rate = torch.zeros((), device=self.flat_P.device)
@@ -173,7 +181,7 @@ class Replayed(Stepper):
         before = [t.clone() for t in state]
         try:
             with torch.random.fork_rng(devices=[self.flat_P.device]):
-                launch, value = replaying.capture(lambda: self._by_replay(replay, fixed, rate))
+                launch, value = replaying.capture(lambda: own(fixed, rate))
         except RuntimeError as error:
             log.warning("CUDA can't capture a step, its operations are launched singly: %s", error)
             return None
@@ -181,7 +189,7 @@ class Replayed(Stepper):
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(old)
 
-        def step(batch: Batch, new_rate: float) -> Tensor:
+        def step(batch: Batch, new_rate: float | Tensor) -> Tensor:
             for place, tensor in zip(_tensors(fixed), _tensors(batch), strict=True):
                 place.copy_(tensor)
             rate.fill_(new_rate)
@@ -192,40 +200,45 @@ class Replayed(Stepper):
 
     def _descend(self, value: Tensor, grads: Sequence[Tensor], rate: float | Tensor) -> Tensor:
         """One step of torch's fused Adam, without what torch.optim does around it."""
-        with torch.no_grad():
-            torch.cat([g.reshape(-1) for g in grads], out=self._grad_P)
-            self.steps += 1
-            torch._fused_adam_(
-                [self.flat_P],
-                [self._grad_P],
-                [self.mean_P],
-                [self.square_P],
-                [],
-                [self.steps],
-                lr=rate,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                weight_decay=0.0,
-                eps=EPS,
-                amsgrad=False,
-                maximize=False,
-            )
+        torch.cat([g.reshape(-1) for g in grads], out=self._grad_P)
+        self.steps += 1
+        torch._fused_adam_(
+            [self.flat_P],
+            [self._grad_P],
+            [self.mean_P],
+            [self.square_P],
+            [],
+            [self.steps],
+            lr=rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
         return value
 
-    def _merged(self, group: Sequence[Batch]) -> Replay | None:
+    def _merged(self, group: Sequence[Batch]) -> Function | None:
         """Compiled code for groups like this one, or None."""
         kinds = {_kind(batch) for batch in group}
         if len(group) < UNROLLED or len(kinds) > 1:
             return None
         key = kinds.pop()
         if key not in self._group:
-            self._group[key] = replaying.compile_recorded(
-                self._several_of(group[0]), self._merged_arguments(group, [0.0] * UNROLLED)
-            )
+            self._group[key] = self._compile(group)
         return self._group[key]
 
+    def _compile(self, group: Sequence[Batch]) -> Function | None:
+        recorded = self._record(group[0])
+        if recorded is None:
+            return None
+        key = None if recorded.key is None else (recorded.key, UNROLLED)
+        arguments = self._merged_arguments(group, [0.0] * UNROLLED)
+        return replaying.compiled(self._several_of(group[0]), arguments, key)
+
     def _take_merged(
-        self, merged: Replay, group: Sequence[Batch], rates: Sequence[float]
+        self, merged: Function, group: Sequence[Batch], rates: Sequence[float]
     ) -> Tensor:
         with torch.no_grad():
             (total,) = merged(*self._merged_arguments(group, rates))
@@ -289,7 +302,7 @@ class Replayed(Stepper):
         return [v.view(p.shape) for v, p in zip(parts, self._own, strict=True)]
 
 
-Step = Callable[[Batch, float], Tensor]
+Step = Callable[[Batch, float | Tensor], Tensor]
 
 
 def _gradients(value: Tensor, of: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -305,6 +318,6 @@ def _tensors(batch: Batch) -> list[Tensor]:
     return [batch.rows_BF, *_beside(batch)]
 
 
-def _kind(batch: Batch) -> tuple[Any, ...]:
+def _kind(batch: Batch) -> Hashable:
     """Batches of one kind are served by the same recorded operations."""
     return (batch.weight, *[(t.shape, t.dtype) for t in _tensors(batch)])
