@@ -144,13 +144,15 @@ def _tidy(graph: Graph) -> None:
 def _fold(traced: GraphModule) -> None:
     """Computes once what depends on no argument: of a mean's gradient that is nearly all."""
     graph, known = traced.graph, dict[Node, Tensor]()
+    if any(_changes_something(node) for node in graph.nodes):
+        return
     for node in graph.nodes:
         inputs = node.all_input_nodes
         if node.target in _FILLED:
             like = node.meta["val"]
             known[node] = torch.full(like.shape, _FILLED[node.target]).to(like.dtype)
             known[node] = known[node].to(inputs[0].meta["val"].device)
-        elif inputs and all(i in known for i in inputs) and _is_pure(node):
+        elif inputs and all(i in known for i in inputs) and not _draws(node):
             args, kwargs = map_arg((node.args, node.kwargs), lambda n: known[n])
             known[node] = node.target(*args, **kwargs)
     for number, (node, value) in enumerate(known.items()):
@@ -163,12 +165,14 @@ def _fold(traced: GraphModule) -> None:
     graph.eliminate_dead_code()
 
 
-def _is_pure(node: Node) -> bool:
-    """Whether an operation gives the same at each call and changes nothing."""
+def _changes_something(node: Node) -> bool:
     own = node.target
-    if not isinstance(own, torch._ops.OpOverload):
-        return False
-    return torch.Tag.nondeterministic_seeded not in own.tags and not own._schema.is_mutable
+    return isinstance(own, torch._ops.OpOverload) and own._schema.is_mutable
+
+
+def _draws(node: Node) -> bool:
+    tags = getattr(node.target, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags
 
 
 def _generated(traced: GraphModule) -> Function:
