@@ -82,7 +82,8 @@ def objective(trial):
     return float(trainer.callback_metrics["val_rmse"])
 
 
-study = optuna.create_study(storage="sqlite:///usual-optuna.db", study_name="usual", load_if_exists=True)
+store = "sqlite:///usual-optuna.db"
+study = optuna.create_study(storage=store, study_name="usual", load_if_exists=True)
 study.optimize(objective, n_trials=trials)
 """
 

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import house
 from hourglass import provenance
 
 
@@ -36,8 +37,11 @@ def test_the_digest_of_a_folder_does_not_depend_on_where_it_is(tmp_path):
     assert one == two
 
 
-def test_every_pure_module_exists():
-    assert all((provenance.PACKAGE / name).exists() for name in provenance.PURE)
+def test_the_version_of_the_code_watches_all_that_a_fit_imports():
+    beside = house.PLUMBING | {"hourglass.provenance"}
+    needed = house.imported("hourglass.trials", house.graph(), beside)
+    watched = [f"src/hourglass/{n}" for n in provenance.PURE if n != "stages/normalize.py"]
+    assert house.difference(needed, watched) == []
 
 
 def test_another_version_of_a_library_is_another_code(monkeypatch):

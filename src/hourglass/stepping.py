@@ -43,6 +43,14 @@ class Stepper(ABC):
         """One step for each batch at its learning rate; the sum of the minimised values, ()."""
 
     @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on: the same whichever way steps are taken."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what `state` gave."""
+
+    @abstractmethod
     def close(self) -> None:
         """Leaves the modules as plain ones, each parameter with its own memory."""
 
@@ -62,6 +70,7 @@ class Autograd(Stepper):
         self._module = module
         self._backward = backward
         self._optimizer = optimizer
+        self._own = [p for p in module.parameters() if p.requires_grad]
 
     def take(self, batches: Sequence[Batch], rates: Sequence[float]) -> Tensor:
         """See Stepper."""
@@ -74,6 +83,28 @@ class Autograd(Stepper):
             self._optimizer.step()
             values.append(value.detach())
         return torch.stack(values).sum()
+
+    def state(self) -> dict[str, Tensor]:
+        """See Stepper."""
+        adam = self._optimizer.optimizer.state
+        moments = {
+            name: _end_to_end([adam[p].get(own, torch.zeros_like(p)) for p in self._own])
+            for name, own in (("mean_P", "exp_avg"), ("square_P", "exp_avg_sq"))
+        }
+        steps = next((own["step"] for own in adam.values()), torch.zeros(()))
+        return {"flat_P": _end_to_end(self._own), **moments, "steps": steps}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """See Stepper."""
+        flat_P, mean_P, square_P = (state[k] for k in ("flat_P", "mean_P", "square_P"))
+        parts = (_shaped(v, self._own) for v in (flat_P, mean_P, square_P))
+        for parameter, value, mean, square in zip(self._own, *parts, strict=True):
+            parameter.data.copy_(value)
+            self._optimizer.optimizer.state[parameter] = {
+                "step": state["steps"].clone().to(parameter.device),
+                "exp_avg": mean.to(parameter),
+                "exp_avg_sq": square.to(parameter),
+            }
 
     def close(self) -> None:
         """See Stepper."""
@@ -107,12 +138,12 @@ class Replayed(Stepper):
         own = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self._names, self._own = tuple(own), tuple(own.values())
         self._buffers = dict(module.named_buffers())
-        self.flat_P = torch.cat([p.detach().reshape(-1) for p in self._own])
+        self.flat_P = _end_to_end(self._own)
         self.mean_P = torch.zeros_like(self.flat_P)  # Adam's moments, Kingma & Ba 2015
         self.square_P = torch.zeros_like(self.flat_P)
         self.steps = torch.zeros((), device=self.flat_P.device)
         self._grad_P = torch.zeros_like(self.flat_P)
-        self._views = self._shaped(self.flat_P)
+        self._views = _shaped(self.flat_P, self._own)
         for parameter, view in zip(self._own, self._views, strict=True):
             parameter.data = view
         self._recorded: dict[Hashable, Recorded | None] = {}
@@ -133,6 +164,15 @@ class Replayed(Stepper):
                 total += self._take_merged(merged, group, rates[at : at + UNROLLED])
                 at += UNROLLED
         return total
+
+    def state(self) -> dict[str, Tensor]:
+        """See Stepper."""
+        return {name: getattr(self, name) for name in ("flat_P", "mean_P", "square_P", "steps")}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """See Stepper."""
+        for name, own in self.state().items():
+            own.copy_(state[name])
 
     def close(self) -> None:
         """See Stepper."""
@@ -265,8 +305,8 @@ class Replayed(Stepper):
             values = []
             for k in range(UNROLLED):
                 own = tensors[k * each : (k + 1) * each]
-                value, *grads = gradients(*self._shaped(flat_P), *buffers, *own)
-                grad_P = torch.cat([g.reshape(-1) for g in grads])
+                value, *grads = gradients(*_shaped(flat_P, self._own), *buffers, *own)
+                grad_P = _end_to_end(grads)
                 mean_P = mean_P.lerp(grad_P, 1 - BETAS[0])
                 square_P = BETAS[1] * square_P + (1 - BETAS[1]) * grad_P.square()
                 root_P = square_P.sqrt() * corrections[1, k] + EPS
@@ -297,12 +337,18 @@ class Replayed(Stepper):
     def _arguments(self, batch: Batch) -> list[Tensor]:
         return [*self._views, *self._buffers.values(), *_tensors(batch)]
 
-    def _shaped(self, flat_P: Tensor) -> list[Tensor]:
-        parts = torch.split(flat_P, [p.numel() for p in self._own])
-        return [v.view(p.shape) for v, p in zip(parts, self._own, strict=True)]
-
 
 Step = Callable[[Batch, float | Tensor], Tensor]
+
+
+def _end_to_end(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
+
+
+def _shaped(flat_P: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Views of one vector, in the shapes of some tensors."""
+    parts = torch.split(flat_P, [t.numel() for t in like])
+    return [v.view(t.shape) for v, t in zip(parts, like, strict=True)]
 
 
 def _gradients(value: Tensor, of: Sequence[Tensor]) -> tuple[Tensor, ...]:
