@@ -96,6 +96,11 @@ class Spec:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
 
+    def __str__(self) -> str:
+        """For messages: "huber (scaler standard, delta 0.5, learning_rate 0.01, seed 0)"."""
+        hyper = "".join(f", {k} {v:.6g}" for k, v in sorted(self.hyper.items()))
+        return f"{self.name} (scaler {self.scaler}{hyper}, seed {self.seed})"
+
 
 @dataclass(frozen=True)
 class Result:
