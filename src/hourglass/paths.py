@@ -136,7 +136,7 @@ def _remove(path: Path) -> None:
 
 def _left_beside(path: Path) -> list[Path]:
     """Files and folders beside `path` whose writers are gone."""
-    named = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part")
+    named = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part(-journal)?")
     found = [(p, named.fullmatch(p.name)) for p in path.parent.iterdir()]
     return [p for p, match in found if match and not _lives(int(match[1]))]
 

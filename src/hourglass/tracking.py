@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hourglass.errors import TrackingError
-from hourglass.paths import Paths
+from hourglass.paths import Paths, replacing
 from hourglass.schema import Schema
 
 # Off unless the user says otherwise; read by MLflow when it is imported.
@@ -226,6 +226,7 @@ class MlflowTracker(Tracker):
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         with _impatient(), answering(self.uri):
+            _make_whole(self.uri)
             self.client = mlflow.MlflowClient()
             self.experiment_id = self._experiment(experiment)
 
@@ -352,6 +353,20 @@ class MlflowRun(Run):
             with answering(self._uri):
                 self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
             self.finished = not failed
+
+
+def _make_whole(uri: str) -> None:
+    """Makes a SQLite store beside its place, then renames it: MLflow can't mend half a store.
+
+    It makes some forty tables one by one, for seconds; after a kill in between it would refuse.
+    """
+    from mlflow import MlflowClient
+    from sqlalchemy.engine import make_url
+
+    name = make_url(uri).database if uri.startswith("sqlite:") else None
+    if name not in (None, "", ":memory:") and not Path(str(name)).exists():
+        with replacing(Path(str(name))) as beside:
+            MlflowClient(f"sqlite:///{beside}").search_experiments()
 
 
 def tracking_uri(root: Path) -> str:
