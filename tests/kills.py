@@ -186,7 +186,7 @@ def tracked(folder: Path) -> dict[str, Any]:
         return {
             "runs": sorted(runs, key=lambda r: json.dumps(r)),
             "logged models": sorted(
-                rows("select name, status, lifecycle_stage from logged_models")
+                rows("select name, status from logged_models where lifecycle_stage = 'active'")
             ),
             "versions": sorted(rows("select name, version, status from model_versions")),
             "aliases": sorted(rows("select name, alias, version from registered_model_aliases")),

@@ -2,12 +2,23 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from hourglass import tracking
 from hourglass.errors import TrackingError
-from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, grouped, tracking_uri
+from hourglass.tracking import (
+    DataSet,
+    MemoryTracker,
+    MlflowTracker,
+    Run,
+    Tracker,
+    end_interrupted,
+    grouped,
+    tracking_uri,
+)
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
 
@@ -113,6 +124,54 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
     found = mlflow_tracker.client.get_run(run.id).data.params
     assert found == {"workers": "2", "epochs": "3", "late": "1"}
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
+
+
+def test_an_interrupted_run_ends_as_killed_and_is_opened_again(mlflow_tracker, tmp_path):
+    key = "an interrupted run"
+    run = mlflow_tracker.run(key, "a name", {})
+    record(mlflow_tracker, "a run that had ended before", tmp_path)
+    ended = mlflow_tracker.run("a run that had ended before", "a name", {})
+    client = mlflow_tracker.client
+
+    def status(one: Run) -> str:
+        return client.get_run(one.id).info.status
+
+    end_interrupted()
+    assert (status(run), status(ended)) == ("KILLED", "FINISHED")
+    again = mlflow_tracker.run(key, "a name", {})
+    assert (again.id, status(run)) == (run.id, "RUNNING")
+    again.finish()
+    end_interrupted()
+    assert status(run) == "FINISHED"
+
+
+def test_a_store_that_does_not_answer_holds_nobody_up(monkeypatch):
+    """What is interrupted ends within about a second."""
+
+    class Away:
+        def interrupt(self) -> None:
+            time.sleep(600)
+
+    monkeypatch.setattr(tracking, "_open", {"a run": Away()})
+    monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    end_interrupted()
+
+
+def test_a_store_is_made_whole_or_not_at_all(monkeypatch, tmp_path):
+    """A regression: MLflow refused what a kill in the seconds of its making had left."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        assert list(tmp_path.glob(".mlflow.db.*.part"))
+        raise Killed
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("mlflow.store.db.utils._upgrade_db", die)
+        MlflowTracker("tests", tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_a_deleted_experiment_comes_back(mlflow_tracker, tmp_path, monkeypatch):

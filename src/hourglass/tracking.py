@@ -9,10 +9,11 @@ import getpass
 import json
 import logging
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one call, MLflow's limit
+PATIENCE = 1.0  # seconds that an interrupted stage spends on ending its runs
 
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
@@ -253,6 +255,8 @@ class MlflowTracker(Tracker):
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
             run = found[0] if found else self._new(key, name, tags, parent, seconds)
+            if run.info.status == "KILLED":
+                self.client.update_run(run.info.run_id, "RUNNING")
         return MlflowRun(self.client, self.uri, key, run)
 
     def _new(
@@ -283,6 +287,8 @@ class MlflowRun(Run):
         # MLflow adds a point to a curve unless it knows the very same with the same time.
         self._time = run.info.start_time
         self._known = set(run.data.params)
+        if not self.finished:
+            _open[self.id] = self
 
     def params(self, values: Mapping[str, Any]) -> None:
         """See Run."""
@@ -353,6 +359,28 @@ class MlflowRun(Run):
             with answering(self._uri):
                 self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
             self.finished = not failed
+            _open.pop(self.id, None)
+
+    def interrupt(self) -> None:
+        """Ends the run as killed; the same command opens it again."""
+        with answering(self._uri):
+            self._client.set_terminated(self.id, "KILLED")
+
+
+_open: dict[str, MlflowRun] = {}  # what this process has opened and not ended
+
+
+def end_interrupted() -> None:
+    """Ends the runs of an interrupted stage as killed, if their store answers within a second."""
+
+    def end() -> None:
+        for run in _open.values():
+            with suppress(TrackingError):
+                run.interrupt()
+
+    last = threading.Thread(target=end, daemon=True)
+    last.start()
+    last.join(PATIENCE)
 
 
 def _make_whole(uri: str) -> None:
