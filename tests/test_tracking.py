@@ -15,7 +15,7 @@ from hourglass.tracking import (
     MlflowTracker,
     Run,
     Tracker,
-    end_interrupted,
+    end_unfinished,
     grouped,
     tracking_uri,
 )
@@ -126,8 +126,9 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
 
 
-def test_an_interrupted_run_ends_as_killed_and_is_opened_again(mlflow_tracker, tmp_path):
-    key = "an interrupted run"
+@pytest.mark.parametrize("how", ["KILLED", "FAILED"])
+def test_the_run_of_a_stage_that_breaks_off_is_opened_again(mlflow_tracker, tmp_path, how):
+    key = f"a run that is {how}"
     run = mlflow_tracker.run(key, "a name", {})
     record(mlflow_tracker, "a run that had ended before", tmp_path)
     ended = mlflow_tracker.run("a run that had ended before", "a name", {})
@@ -136,12 +137,12 @@ def test_an_interrupted_run_ends_as_killed_and_is_opened_again(mlflow_tracker, t
     def status(one: Run) -> str:
         return client.get_run(one.id).info.status
 
-    end_interrupted()
-    assert (status(run), status(ended)) == ("KILLED", "FINISHED")
+    end_unfinished(how)
+    assert (status(run), status(ended)) == (how, "FINISHED")
     again = mlflow_tracker.run(key, "a name", {})
     assert (again.id, status(run)) == (run.id, "RUNNING")
     again.finish()
-    end_interrupted()
+    end_unfinished(how)
     assert status(run) == "FINISHED"
 
 
@@ -149,12 +150,12 @@ def test_a_store_that_does_not_answer_holds_nobody_up(monkeypatch):
     """What is interrupted ends within about a second."""
 
     class Away:
-        def interrupt(self) -> None:
+        def break_off(self, status: str) -> None:
             time.sleep(600)
 
     monkeypatch.setattr(tracking, "_open", {"a run": Away()})
     monkeypatch.setattr(tracking, "PATIENCE", 0.01)
-    end_interrupted()
+    end_unfinished("KILLED")
 
 
 def test_a_store_is_made_whole_or_not_at_all(monkeypatch, tmp_path):

@@ -71,12 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _stop_at_signals()
             _run(arguments)
     except HourglassError as error:
+        _end_runs("FAILED")
         _complain("error", str(error))
         return 2
     except _Stop as stop:
-        _end_runs()
+        _end_runs("KILLED")
         _complain("interrupted", "run the same command again to continue")
         return 128 + stop.number
+    except Exception:
+        _end_runs("FAILED")
+        raise
     return 0
 
 
@@ -179,11 +183,11 @@ def _stop_at_signals() -> None:
         signal.signal(each, stop)
 
 
-def _end_runs() -> None:
-    """Marks what the stage was recording, if it had come so far: importing takes seconds."""
+def _end_runs(status: str) -> None:
+    """Ends what the stage was recording, if it had come so far: importing takes seconds."""
     tracking = sys.modules.get("hourglass.tracking")
     if tracking is not None:
-        tracking.end_interrupted()
+        tracking.end_unfinished(status)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one call, MLflow's limit
-PATIENCE = 1.0  # seconds that an interrupted stage spends on ending its runs
+PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
 
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
@@ -255,7 +255,7 @@ class MlflowTracker(Tracker):
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
             run = found[0] if found else self._new(key, name, tags, parent, seconds)
-            if run.info.status == "KILLED":
+            if run.info.status in ("KILLED", "FAILED"):
                 self.client.update_run(run.info.run_id, "RUNNING")
         return MlflowRun(self.client, self.uri, key, run)
 
@@ -361,22 +361,26 @@ class MlflowRun(Run):
             self.finished = not failed
             _open.pop(self.id, None)
 
-    def interrupt(self) -> None:
-        """Ends the run as killed; the same command opens it again."""
+    def break_off(self, status: str) -> None:
+        """Ends the run as KILLED or FAILED; the same command opens it again."""
         with answering(self._uri):
-            self._client.set_terminated(self.id, "KILLED")
+            self._client.set_terminated(self.id, status)
 
 
 _open: dict[str, MlflowRun] = {}  # what this process has opened and not ended
 
 
-def end_interrupted() -> None:
-    """Ends the runs of an interrupted stage as killed, if their store answers within a second."""
+def end_unfinished(status: str) -> None:
+    """Ends the runs of a stage that breaks off, if their store answers within a second.
+
+    Args:
+        status: KILLED or FAILED, as MLflow calls them.
+    """
 
     def end() -> None:
         for run in _open.values():
             with suppress(TrackingError):
-                run.interrupt()
+                run.break_off(status)
 
     last = threading.Thread(target=end, daemon=True)
     last.start()

@@ -53,9 +53,17 @@ JUDGED_VALUES = 1 << 21
 LEAST_JUDGED = 64  # rows, however wide: each column is calibrated on half of them
 
 
-# What a loss and its hyperparameters can be blamed for; torch lacks some operations in some
-# precisions. Any other error stops the stage.
-FAILURES = (TrainingError, LossError, NotImplementedError)
+# What a loss and its hyperparameters can be blamed for: weights grow out of range, and torch lacks
+# some operations in some precisions. Any other error stops the stage.
+FAILURES = (
+    TrainingError,
+    LossError,
+    NotImplementedError,
+    OverflowError,
+    FloatingPointError,
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]  # in its documentation
+)
 
 
 @dataclass(frozen=True)
@@ -190,6 +198,9 @@ def run(spec: Spec) -> Result:
             f"{spec.name}: the device has no memory left. Nothing finished is lost: run the same "
             "command again; fewer `workers` in params.yaml need less memory"
         ) from error
+    except Exception as error:
+        error.add_note(f"in the fit of {spec}")
+        raise
 
 
 def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | None = None) -> Data:
