@@ -53,12 +53,17 @@ def record(tracker: Tracker, key: str, tmp_path: Path) -> None:
     run.finish()
 
 
-def test_a_table_of_a_killed_process_is_not_written_twice(mlflow_tracker):
+def test_a_table_of_a_killed_process_is_written_anew(mlflow_tracker):
     import mlflow
 
+    run = mlflow_tracker.run("killed", "a name", {})
+    mlflow_tracker.client.log_text(run.id, '{"columns": ["lo', "leaderboard.json")
     for _ in range(2):
         run = mlflow_tracker.run("killed", "a name", {})
         run.table([{"loss": "mse", "bits": 1.0}], "leaderboard")
+    place = mlflow_tracker.experiment_id
+    shown = mlflow_tracker.client.load_table(place, "leaderboard.json", [run.id])
+    assert shown.to_dict("list") == {"loss": ["mse"], "bits": [1.0]}
     path = mlflow.artifacts.download_artifacts(
         run_id=run.id, artifact_path="leaderboard.json", tracking_uri=mlflow_tracker.uri
     )

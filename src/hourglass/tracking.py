@@ -333,13 +333,16 @@ class MlflowRun(Run):
 
     def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """See Run."""
+        import pandas as pd
+
         if not self.finished:
-            columns = {k: [r[k] for r in rows] for k in rows[0]}
+            # Not log_table: it appends to what a killed process has left, be it half a file.
+            text = pd.DataFrame(list(rows)).to_json(orient="split", index=False)
             file = f"{name}.json"
+            shown = json.dumps([{"path": file, "type": "table"}])
             with answering(self._uri):
-                # log_table appends to what a killed process has left.
-                if all(a.path != file for a in self._client.list_artifacts(self.id)):
-                    self._client.log_table(self.id, columns, file)
+                self._client.log_text(self.id, text, file)
+                self._client.set_tag(self.id, "mlflow.loggedArtifacts", shown)
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""
