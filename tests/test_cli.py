@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,10 +124,36 @@ def test_a_broken_pipe_inside_a_stage_is_a_bug_too(project, search):
         main(["search"])
 
 
-def test_ctrl_c_says_that_work_goes_on_from_here(project, search, capsys):
-    search(fail_with(KeyboardInterrupt()))
-    assert main(["search"]) == 130
-    assert capsys.readouterr().err == "interrupted: run the same command again to continue\n"
+# A stage that is interrupted while Lightning fits: it would answer a KeyboardInterrupt itself.
+INTERRUPTED = """
+import os, sys, time, types
+from hourglass.__main__ import main
+def run(params, paths):
+    import pytorch_lightning as pl
+    class Fit(pl.LightningModule):
+        def train_dataloader(self):
+            os.kill(os.getpid(), NUMBER)
+            time.sleep(60)
+        def training_step(self, *_): ...
+        def configure_optimizers(self): ...
+    pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False).fit(Fit())
+stage = types.ModuleType("hourglass.stages.search")
+stage.run = run
+sys.modules[stage.__name__] = stage
+sys.argv = ["hourglass", "search"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_that_work_goes_on_from_here(project, number, status):
+    script = INTERRUPTED.replace("NUMBER", str(int(number)))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if "interrupted" in line or "Trace" in line]
+    assert said == ["interrupted: run the same command again to continue"]
+    assert done.returncode == status
 
 
 def test_a_wrong_parameter_stops_a_stage_before_it_is_imported(project, capsys):

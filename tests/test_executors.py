@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hourglass.errors import TrainingError, UnknownNameError
-from hourglass.executors import EXECUTORS, Executor, start
+from hourglass.executors import ATTEMPTS, EXECUTORS, Executor, start
 
 
 def square(value: int) -> int:
@@ -57,11 +59,52 @@ def test_an_error_of_a_task_reaches_the_caller(executor):
         future.result()
 
 
-def test_a_killed_worker_is_reported_and_nothing_hangs():
+def die_at_first(folder: Path) -> str:
+    """Kills its worker unless it did so before."""
+    if not (folder / "was here").exists():
+        (folder / "was here").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def square_later(value: int) -> int:
+    time.sleep(0.3)
+    return value * value
+
+
+def test_what_a_killed_worker_held_runs_again_and_nothing_else_is_disturbed(tmp_path):
+    with EXECUTORS.load("processes")(2) as executor:
+        lost = executor.submit(die_at_first, tmp_path)
+        others = [executor.submit(square_later, n) for n in range(4)]
+        collect(executor, [lost, *others])
+    assert lost.result() == "alive"
+    assert [f.result() for f in others] == [0, 1, 4, 9]
+
+
+def test_a_worker_that_was_killed_while_it_was_idle_is_replaced():
     with EXECUTORS.load("processes")(1) as executor:
-        future = executor.submit(die, 0)
-        with pytest.raises(TrainingError, match="ended without an answer"):
-            executor.wait([future])
+        first = executor.submit(own_number, 0)
+        collect(executor, [first])
+        os.kill(first.result(), signal.SIGKILL)
+        second = executor.submit(own_number, 0)
+        collect(executor, [second])
+    assert second.result() != first.result()
+
+
+def own_number(_: int) -> int:
+    return os.getpid()
+
+
+def test_a_task_that_kills_each_worker_is_named_and_the_others_come_through(caplog):
+    """Those beside it are not to blame: their workers live on."""
+    with EXECUTORS.load("processes")(2) as executor:
+        deadly = executor.submit(die, "mse (delta 0.5)")
+        others = [executor.submit(square_later, n) for n in range(3)]
+        collect(executor, [deadly, *others])
+    with pytest.raises(TrainingError, match=r"^mse \(delta 0.5\): its worker process .* 3 times"):
+        deadly.result()
+    assert [f.result() for f in others] == [0, 1, 4]
+    assert len(caplog.messages) == ATTEMPTS
 
 
 START_AND_DIE = """

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -97,3 +99,15 @@ def test_files_of_different_stages_splits_scalers_and_seeds_are_different(tmp_pa
 def test_what_lies_beside_the_values_of_a_split_is_in_its_folder(tmp_path):
     p = Paths(tmp_path)
     assert p.beside("val", "groups") == p.values("val").with_name("groups.npy")
+
+
+def test_what_a_killed_writer_left_is_removed_and_that_of_a_living_one_stays(tmp_path):
+    gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    dead, alive = int(gone.stdout), os.getppid()
+    (tmp_path / f".1.{dead}.part").mkdir()
+    (tmp_path / f".1.{dead}.part" / "weights").touch()
+    for name in (f".1.{alive}.part", f".1.2.{dead}.part", f".2.{dead}.part", ".1.x.part"):
+        (tmp_path / name).touch()
+    paths.write_text(tmp_path / "1", "whole")
+    left = {"1", f".1.{alive}.part", f".1.2.{dead}.part", f".2.{dead}.part", ".1.x.part"}
+    assert {p.name for p in tmp_path.iterdir()} == left

@@ -56,3 +56,30 @@ def test_a_model_is_registered_once_and_again_when_its_files_are_lost(project, c
     mlflow.pyfunc.load_model(first["uri"])
     client = mlflow.MlflowClient()
     assert client.get_registered_model(first["name"]).aliases["champion"] in {2, "2"}
+
+
+@pytest.mark.slow
+def test_a_model_that_was_logged_before_a_kill_is_no_second_one(project, monkeypatch):
+    """A regression: each kill between the log and the version left a model more in the run."""
+    import mlflow
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    params = config.load(ROOT / "params.yaml")
+    named = params.register_.model_copy(update={"name": "another-name"})
+    params = params.model_copy(update={"register_": named})
+    client = mlflow.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    experiment = client.get_experiment_by_name(params.tracking.experiment).experiment_id
+    before = {m.model_id for m in client.search_logged_models([experiment])}
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(mlflow.MlflowClient, "create_model_version", die)
+        registered(params, project)
+    assert len(client.search_logged_models([experiment])) == len(before) + 1
+    assert registered(params, project)["version"] == 1
+    after = {m.model_id for m in client.search_logged_models([experiment])}
+    assert len(after) == len(before) + 1
+    assert before < after  # versions of other names keep theirs

@@ -2,12 +2,23 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from hourglass import tracking
 from hourglass.errors import TrackingError
-from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Tracker, grouped, tracking_uri
+from hourglass.tracking import (
+    DataSet,
+    MemoryTracker,
+    MlflowTracker,
+    Run,
+    Tracker,
+    end_unfinished,
+    grouped,
+    tracking_uri,
+)
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
 
@@ -42,12 +53,17 @@ def record(tracker: Tracker, key: str, tmp_path: Path) -> None:
     run.finish()
 
 
-def test_a_table_of_a_killed_process_is_not_written_twice(mlflow_tracker):
+def test_a_table_of_a_killed_process_is_written_anew(mlflow_tracker):
     import mlflow
 
+    run = mlflow_tracker.run("killed", "a name", {})
+    mlflow_tracker.client.log_text(run.id, '{"columns": ["lo', "leaderboard.json")
     for _ in range(2):
         run = mlflow_tracker.run("killed", "a name", {})
         run.table([{"loss": "mse", "bits": 1.0}], "leaderboard")
+    place = mlflow_tracker.experiment_id
+    shown = mlflow_tracker.client.load_table(place, "leaderboard.json", [run.id])
+    assert shown.to_dict("list") == {"loss": ["mse"], "bits": [1.0]}
     path = mlflow.artifacts.download_artifacts(
         run_id=run.id, artifact_path="leaderboard.json", tracking_uri=mlflow_tracker.uri
     )
@@ -113,6 +129,55 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
     found = mlflow_tracker.client.get_run(run.id).data.params
     assert found == {"workers": "2", "epochs": "3", "late": "1"}
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
+
+
+@pytest.mark.parametrize("how", ["KILLED", "FAILED"])
+def test_the_run_of_a_stage_that_breaks_off_is_opened_again(mlflow_tracker, tmp_path, how):
+    key = f"a run that is {how}"
+    run = mlflow_tracker.run(key, "a name", {})
+    record(mlflow_tracker, "a run that had ended before", tmp_path)
+    ended = mlflow_tracker.run("a run that had ended before", "a name", {})
+    client = mlflow_tracker.client
+
+    def status(one: Run) -> str:
+        return client.get_run(one.id).info.status
+
+    end_unfinished(how)
+    assert (status(run), status(ended)) == (how, "FINISHED")
+    again = mlflow_tracker.run(key, "a name", {})
+    assert (again.id, status(run)) == (run.id, "RUNNING")
+    again.finish()
+    end_unfinished(how)
+    assert status(run) == "FINISHED"
+
+
+def test_a_store_that_does_not_answer_holds_nobody_up(monkeypatch):
+    """What is interrupted ends within about a second."""
+
+    class Away:
+        def break_off(self, status: str) -> None:
+            time.sleep(600)
+
+    monkeypatch.setattr(tracking, "_open", {"a run": Away()})
+    monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    end_unfinished("KILLED")
+
+
+def test_a_store_is_made_whole_or_not_at_all(monkeypatch, tmp_path):
+    """A regression: MLflow refused what a kill in the seconds of its making had left."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        assert list(tmp_path.glob(".mlflow.db.*.part"))
+        raise Killed
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("mlflow.store.db.utils._upgrade_db", die)
+        MlflowTracker("tests", tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_a_deleted_experiment_comes_back(mlflow_tracker, tmp_path, monkeypatch):

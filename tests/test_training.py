@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hourglass import batches, losses, models
 from hourglass.batches import Feed
+from hourglass.checkpoints import Checkpoint
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.inputs import Inputs
 from hourglass.losses import Context
@@ -61,6 +62,12 @@ def network(
     autoencoder = models.build("dense", own)
     context = Context(F, torch.zeros(F), residual_scale, 10.0, gaps)
     return Network(inputs, autoencoder, losses.build_default(loss, context))
+
+
+def weights(fitted: Network) -> Tensor:
+    """All of them, end to end."""
+    every = [*fitted.autoencoder.parameters(), *fitted.loss.parameters()]
+    return torch.cat([p.detach().reshape(-1) for p in every])
 
 
 def answer(fitted: Network, rows_NF: Tensor) -> Tensor:
@@ -240,6 +247,94 @@ def test_sparsity_makes_the_bottleneck_smaller():
         with torch.inference_mode():
             sizes.append(float(fitted.autoencoder.encode(data().val_NF).abs().mean()))
     assert sizes[1] < 0.7 * sizes[0]
+
+
+# --- checkpoints
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+class Dies(Checkpoint):
+    """Saves at each epoch's end, and takes the process with it after some of them."""
+
+    def __init__(self, file: Path, epochs: int) -> None:
+        super().__init__(file)
+        self._left = epochs
+
+    def due(self) -> bool:
+        return True
+
+    def save(self, state: dict[str, object]) -> None:
+        super().save(state)
+        self._left -= 1
+        if not self._left:
+            raise Killed
+
+
+def resumed(folder: Path, epochs: int, given: Rows, **about: object) -> tuple[Network, Curve]:
+    """A fit that is killed after some epochs, and again after one more, and then goes on."""
+    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")))
+    regular, options = about.pop("regular", PLAIN), about.pop("options", CPU)
+    for left in (epochs, 1):
+        with pytest.raises(Killed):
+            dying = Dies(folder / "checkpoint", left)
+            fit(network(**about), given, plan, regular, options, dying)
+    made = network(seed=5, **about)  # whatever it begins with
+    curve = fit(made, given, plan, regular, options, Checkpoint(folder / "checkpoint"))
+    assert not (folder / "checkpoint").exists()
+    return made, curve
+
+
+def uninterrupted(given: Rows, **about: object) -> tuple[Network, Curve]:
+    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")))
+    regular, options = about.pop("regular", PLAIN), about.pop("options", CPU)
+    made = network(**about)
+    return made, fit(made, given, plan, regular, options)
+
+
+def on_disk(folder: Path) -> Rows:
+    np.save(folder / "train.npy", table()[:240].numpy())
+    return rows_of(np.load(folder / "train.npy", mmap_mode="r"), table()[240:])
+
+
+CASES = {
+    "replayed": {},
+    "through autograd": {"compiling": "off"},
+    "noise": {"regular": Regular("gauss", 0.3)},
+    "draws": {"variational": True},
+    "learned scales": {"loss": "student_t"},
+    "64 bits": {"options": replace(CPU, precision="64-true")},
+}
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_fit_goes_on_to_the_very_same_weights(case, place, tmp_path, monkeypatch):
+    monkeypatch.setattr("hourglass.stepping.RECORDED_FROM", 1)
+    given = data() if place == "memory" else on_disk(tmp_path)
+    whole, curve = uninterrupted(given, **CASES[case])
+    again, other = resumed(tmp_path, 3, given, **CASES[case])
+    assert curve == other
+    for one, two in zip(
+        whole.autoencoder.parameters(), again.autoencoder.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+    for one, two in zip(whole.loss.parameters(), again.loss.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_damaged_checkpoint_is_not_trusted(tmp_path, caplog):
+    whole, _ = uninterrupted(data())
+    file = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        fit(network(), data(), Schedule(7, 32, 1e-2, 0), PLAIN, CPU, Dies(file, 3))
+    file.write_bytes(file.read_bytes()[:-5])
+    made = network()
+    fit(made, data(), Schedule(7, 32, 1e-2, 0), PLAIN, CPU, Checkpoint(file))
+    assert "begins anew" in caplog.text
+    assert torch.equal(weights(whole), weights(made))
 
 
 # --- corruption

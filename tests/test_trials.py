@@ -120,8 +120,22 @@ def test_a_bug_is_no_failure_of_the_loss(root, monkeypatch):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(trials, "fit", wrong)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
+    with pytest.raises(RuntimeError, match="shapes do not match") as raised:
         trials.run(spec(root))
+    assert raised.value.__notes__ == [
+        "in the fit of mse (scaler standard, learning_rate 0.01, seed 1)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError, FloatingPointError, np.linalg.LinAlgError, torch.linalg.LinAlgError]
+)
+def test_arithmetic_that_gives_up_is_a_failure_of_the_trial(root, monkeypatch, error):
+    def wrong(*_: object) -> None:
+        raise error("the matrix is singular")
+
+    monkeypatch.setattr(trials, "judge", wrong)
+    assert trials.run(spec(root)).failure == "the matrix is singular"
 
 
 def test_missing_files_name_the_stage_to_run(tmp_path):

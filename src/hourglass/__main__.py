@@ -10,10 +10,12 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from hourglass import __version__
@@ -38,16 +40,23 @@ COMMANDS = {
 }
 OPTIONS = ("drop", "label", "group", "time", "missing_values", "image_size")  # of profile
 START = Path.cwd()  # before --directory
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-PIPE_CLOSED = 141  # 128 + SIGPIPE
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells count
+
+
+class _Stop(BaseException):
+    """Ctrl-C or SIGTERM; Lightning would end a fit at a KeyboardInterrupt with status 1."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        The exit status: 0, 2 after an error the user can mend, 130 after Ctrl-C. Any other
-        exception is a bug and keeps its traceback.
+        The exit status: 0, 2 after an error the user can mend, 130 after Ctrl-C, 143 after
+        SIGTERM. Any other exception is a bug and keeps its traceback.
     """
     parser = _parser()
     with _reader_may_leave():
@@ -59,13 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _inside(arguments.directory):
             if argv is None:
                 _can_start_again_from_here(arguments.command)
+                _stop_at_signals()
             _run(arguments)
     except HourglassError as error:
+        _end_runs("FAILED")
         _complain("error", str(error))
         return 2
-    except KeyboardInterrupt:
+    except _Stop as stop:
+        _end_runs("KILLED")
         _complain("interrupted", "run the same command again to continue")
-        return INTERRUPTED
+        return 128 + stop.number
+    except Exception:
+        _end_runs("FAILED")
+        raise
     return 0
 
 
@@ -154,6 +169,25 @@ def _inside(directory: Path) -> Iterator[None]:
 def _can_start_again_from_here(command: str) -> None:
     """Lets Lightning's DDP start further ranks: it repeats sys.argv in the current folder."""
     sys.argv = [str(START / sys.argv[0]), command]
+
+
+def _stop_at_signals() -> None:
+    """Ctrl-C and SIGTERM stop in good order; a second one ends the process where it stands."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        raise _Stop(number)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
+
+
+def _end_runs(status: str) -> None:
+    """Ends what the stage was recording, if it had come so far: importing takes seconds."""
+    tracking = sys.modules.get("hourglass.tracking")
+    if tracking is not None:
+        tracking.end_unfinished(status)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -102,6 +102,9 @@ class Epochs:
         seed: Of the order of rows.
         rank: Number of this process.
         world: Number of processes.
+
+    Attributes:
+        order: Draws the orders of rows; between epochs its state is that of the feed.
     """
 
     def __init__(self, feed: Feed, batch_size: int, seed: int, rank: int, world: int) -> None:
@@ -109,7 +112,7 @@ class Epochs:
         self.batch_size = batch_size
         self.rank = rank
         self.world = world
-        self._generator = torch.Generator().manual_seed(seed)
+        self.order = torch.Generator().manual_seed(seed)
 
     @property
     def steps(self) -> int:
@@ -132,7 +135,7 @@ class Epochs:
     def _batches(self) -> Iterator[Batch]:
         """Full batches and one rest; what a pool leaves over goes before the next one."""
         left: tuple[Tensor, Tensor | None] | None = None
-        for rows, counts in self.feed.pools(self._generator):
+        for rows, counts in self.feed.pools(self.order):
             if left is not None:
                 rows = torch.cat([left[0], rows])
                 if counts is not None and left[1] is not None:

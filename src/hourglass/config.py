@@ -54,6 +54,7 @@ def _allows(pattern: str, allowed: str) -> AfterValidator:
 
 # Strict: else true would count as 1, and "60" or 60.0 as 60.
 Fraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
@@ -172,6 +173,7 @@ class Search(Section):
     trials_per_loss: Positive
     round_size: Positive
     startup_trials: Positive
+    max_failed_share: Share
     objective: Literal["code_length", "code_length_masked", "rmse", "mae"]
     epochs: Positive
     batch_size: Positive

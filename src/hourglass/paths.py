@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ class Paths:
     models = property(lambda self: self.root / "models")
     reports = property(lambda self: self.root / "reports")
     state = property(lambda self: self.root / ".hourglass")
+    fits = property(lambda self: self.state / "fits")
+    checkpoints = property(lambda self: self.state / "checkpoints")
 
     @property
     def schema(self) -> Path:
@@ -101,14 +104,24 @@ class Paths:
         """Folder of one trained finalist."""
         return Path(self.models) / loss / str(seed)
 
+    def fit(self, name: str) -> Path:
+        """Folder that keeps a finished fit until its stage has ended."""
+        return Path(self.fits) / name
+
+    def checkpoint(self, name: str) -> Path:
+        """File with the state of a fit under way."""
+        return Path(self.checkpoints) / name
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path`; what was written there replaces `path` if nothing was raised.
 
-    Works for files and folders.
+    Works for files and folders. What a killed process left beside `path` is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in _left_beside(path):
+        _remove(left)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
@@ -116,10 +129,33 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)  # a folder can't be renamed over one that holds files
         beside.replace(path)
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        else:
-            beside.unlink(missing_ok=True)
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _left_beside(path: Path) -> list[Path]:
+    """Files and folders beside `path` whose writers are gone."""
+    named = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part(-journal)?")
+    found = [(p, named.fullmatch(p.name)) for p in path.parent.iterdir()]
+    return [p for p, match in found if match and not _lives(int(match[1]))]
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from hourglass.candidates import Candidate
 from hourglass.errors import ConfigError
 from hourglass.executors import Executor
 from hourglass.losses import Range
+from hourglass.paths import replacing
 from hourglass.provenance import digest
 from hourglass.trials import Result, Spec
 
@@ -228,6 +229,9 @@ def open_store(url: str, root: Path) -> BaseStorage:
             file = root / str(parsed.database)
             file.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{quote(str(file))}"
+            if not file.exists():  # a kill while tables are made would leave half a store
+                with replacing(file) as beside:
+                    optuna.storages.RDBStorage(f"sqlite:///{quote(str(beside))}").engine.dispose()
         return optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")

@@ -9,16 +9,17 @@ import getpass
 import json
 import logging
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hourglass.errors import TrackingError
-from hourglass.paths import Paths
+from hourglass.paths import Paths, replacing
 from hourglass.schema import Schema
 
 # Off unless the user says otherwise; read by MLflow when it is imported.
@@ -28,6 +29,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics in one call, MLflow's limit
+PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
 
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
@@ -226,6 +228,7 @@ class MlflowTracker(Tracker):
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         with _impatient(), answering(self.uri):
+            _make_whole(self.uri)
             self.client = mlflow.MlflowClient()
             self.experiment_id = self._experiment(experiment)
 
@@ -252,6 +255,8 @@ class MlflowTracker(Tracker):
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
             run = found[0] if found else self._new(key, name, tags, parent, seconds)
+            if run.info.status in ("KILLED", "FAILED"):
+                self.client.update_run(run.info.run_id, "RUNNING")
         return MlflowRun(self.client, self.uri, key, run)
 
     def _new(
@@ -282,6 +287,8 @@ class MlflowRun(Run):
         # MLflow adds a point to a curve unless it knows the very same with the same time.
         self._time = run.info.start_time
         self._known = set(run.data.params)
+        if not self.finished:
+            _open[self.id] = self
 
     def params(self, values: Mapping[str, Any]) -> None:
         """See Run."""
@@ -326,13 +333,16 @@ class MlflowRun(Run):
 
     def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """See Run."""
+        import pandas as pd
+
         if not self.finished:
-            columns = {k: [r[k] for r in rows] for k in rows[0]}
+            # Not log_table: it appends to what a killed process has left, be it half a file.
+            text = pd.DataFrame(list(rows)).to_json(orient="split", index=False)
             file = f"{name}.json"
+            shown = json.dumps([{"path": file, "type": "table"}])
             with answering(self._uri):
-                # log_table appends to what a killed process has left.
-                if all(a.path != file for a in self._client.list_artifacts(self.id)):
-                    self._client.log_table(self.id, columns, file)
+                self._client.log_text(self.id, text, file)
+                self._client.set_tag(self.id, "mlflow.loggedArtifacts", shown)
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""
@@ -352,6 +362,46 @@ class MlflowRun(Run):
             with answering(self._uri):
                 self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
             self.finished = not failed
+            _open.pop(self.id, None)
+
+    def break_off(self, status: str) -> None:
+        """Ends the run as KILLED or FAILED; the same command opens it again."""
+        with answering(self._uri):
+            self._client.set_terminated(self.id, status)
+
+
+_open: dict[str, MlflowRun] = {}  # what this process has opened and not ended
+
+
+def end_unfinished(status: str) -> None:
+    """Ends the runs of a stage that breaks off, if their store answers within a second.
+
+    Args:
+        status: KILLED or FAILED, as MLflow calls them.
+    """
+
+    def end() -> None:
+        for run in _open.values():
+            with suppress(TrackingError):
+                run.break_off(status)
+
+    last = threading.Thread(target=end, daemon=True)
+    last.start()
+    last.join(PATIENCE)
+
+
+def _make_whole(uri: str) -> None:
+    """Makes a SQLite store beside its place, then renames it: MLflow can't mend half a store.
+
+    It makes some forty tables one by one, for seconds; after a kill in between it would refuse.
+    """
+    from mlflow import MlflowClient
+    from sqlalchemy.engine import make_url
+
+    name = make_url(uri).database if uri.startswith("sqlite:") else None
+    if name not in (None, "", ":memory:") and not Path(str(name)).exists():
+        with replacing(Path(str(name))) as beside:
+            MlflowClient(f"sqlite:///{beside}").search_experiments()
 
 
 def tracking_uri(root: Path) -> str:

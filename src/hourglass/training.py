@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hourglass import replaying
 from hourglass.batches import Batch, Epochs, Feed, Slices
+from hourglass.checkpoints import Checkpoint
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.inputs import Inputs
 from hourglass.losses import Loss
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 # The learning rate rises over this share of the steps, then decays to zero as a cosine
 # (Loshchilov & Hutter 2017): without the rise, the top of the searched range diverges.
 WARM_UP = 0.05
+
+SEED_STRIDE = 1_000_003  # between the seeds of two fits: more than epochs, so that none is shared
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,14 @@ class Fit(pl.LightningModule):
     a table of levels alone has their cross-entropy there.
     """
 
-    def __init__(self, network: Network, rows: Rows, plan: Schedule, regular: Regular) -> None:
+    def __init__(
+        self,
+        network: Network,
+        rows: Rows,
+        plan: Schedule,
+        regular: Regular,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.inputs = network.inputs
@@ -137,6 +147,11 @@ class Fit(pl.LightningModule):
         self._steps = plan.epochs * -(-rows.train.count // plan.batch_size)
         self._train_sum = torch.zeros(())
         self._stepper: Stepper | None = None
+        self._checkpoint = checkpoint
+        self._earlier = None if checkpoint is None else checkpoint.load()
+        if self._earlier is not None:
+            self.curve = [dict(point) for point in self._earlier["curve"]]
+            self._step = len(self.curve) * -(-rows.train.count // plan.batch_size)
         self._plain = not (regular.sparsity or network.autoencoder.architecture.variational)
         if regular.corruption == "mask":
             self.inputs.watch = True
@@ -151,7 +166,11 @@ class Fit(pl.LightningModule):
         """The training rows; those held in memory are moved to the device once."""
         plan, device = self.plan, self.device
         feed = self.rows.train.on(device)
-        return Epochs(feed, plan.batch_size, plan.seed, self.global_rank, self._world())
+        epochs = Epochs(feed, plan.batch_size, plan.seed, self.global_rank, self._world())
+        if self._earlier is not None:
+            epochs.order.set_state(self._earlier["order"])
+        self._epochs = epochs
+        return epochs
 
     def val_dataloader(self) -> Slices:
         """This process's share of the validation rows: no row is in two shares."""
@@ -164,7 +183,7 @@ class Fit(pl.LightningModule):
     def training_step(self, batches: list[Batch], _: int) -> None:
         """Takes one optimiser step for each batch."""
         if self._stepper is None:
-            self._stepper = self._made_stepper()
+            self._stepper = self._restored(self._made_stepper())
         rates = [self._learning_rate(self._step + k) for k in range(len(batches))]
         self._train_sum += self._stepper.take(batches, rates)
         self._step += len(batches)
@@ -186,6 +205,25 @@ class Fit(pl.LightningModule):
             )
             compiled = False
         return Replayed(self, precision.forward_context, times, compiled)
+
+    def _restored(self, stepper: Stepper) -> Stepper:
+        """The same where an earlier process left it."""
+        if self._earlier is not None:
+            stepper.restore(self._earlier)
+            if "scaler" in self._earlier:
+                self.trainer.precision_plugin.load_state_dict(self._earlier["scaler"])
+        return stepper
+
+    def _keep(self) -> None:
+        """Leaves a checkpoint from time to time: all that the next epoch depends on."""
+        if self._checkpoint is None or self._stepper is None or not self.trainer.is_global_zero:
+            return
+        if len(self.curve) < self.plan.epochs and self._checkpoint.due():
+            state: dict[str, Any] = {**self._stepper.state(), "curve": self.curve}
+            state["order"] = self._epochs.order.get_state()
+            if scaler := self.trainer.precision_plugin.state_dict():
+                state["scaler"] = scaler
+            self._checkpoint.save(state)
 
     def forward(self, batch: Batch) -> Tensor:
         """What is minimised: this process's share of the global batch's mean, ()."""
@@ -230,7 +268,8 @@ class Fit(pl.LightningModule):
         return rows_BF
 
     def on_train_epoch_start(self) -> None:
-        """Forgets the last epoch's sum."""
+        """Forgets the last epoch's sum, and draws what is random from seed and epoch alone."""
+        torch.manual_seed(self.plan.seed * SEED_STRIDE + len(self.curve))
         self._train_sum = torch.zeros((), device=self.device)
 
     def on_validation_epoch_start(self) -> None:
@@ -279,6 +318,7 @@ class Fit(pl.LightningModule):
                 "val_gauss_bits": bits,
             }
         )
+        self._keep()
 
     def _bits(self) -> float:
         seen_F = self._all_sum(self._seen_sum_F)
@@ -302,17 +342,23 @@ class Fit(pl.LightningModule):
 
 
 def fit(
-    network: Network, rows: Rows, plan: Schedule, regular: Regular, options: TrainerOptions
+    network: Network,
+    rows: Rows,
+    plan: Schedule,
+    regular: Regular,
+    options: TrainerOptions,
+    checkpoint: Checkpoint | None = None,
 ) -> Curve:
     """Trains the network and the loss's own parameters in place, and returns the curve.
 
-    On return both are on the CPU in evaluation mode, in float32 whatever `precision` was.
+    On return both are on the CPU in evaluation mode, in float32 whatever `precision` was. Where a
+    checkpoint is given, an earlier fit that was killed goes on from there, to the same weights.
 
     Raises:
         TrainingError: the loss became non-finite.
         ConfigError: Lightning refuses the options.
     """
-    module = Fit(network, rows, plan, regular)
+    module = Fit(network, rows, plan, regular, checkpoint)
     with _quiet():
         try:
             trainer = pl.Trainer(
@@ -321,7 +367,7 @@ def fit(
                 strategy=options.strategy,
                 precision=options.precision,  # type: ignore[arg-type]  # a Literal upstream; checked there
                 num_nodes=options.num_nodes,
-                max_epochs=plan.epochs,
+                max_epochs=plan.epochs - len(module.curve),
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -335,6 +381,8 @@ def fit(
             trainer.fit(module)
         except MisconfigurationException as error:
             raise _refused(options, error) from error
+    if checkpoint is not None and module.trainer.is_global_zero:
+        checkpoint.remove()
     module.cpu().float().eval()
     return module.curve
 

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hourglass import codelength, hiding, metrics, scaling, wide
 from hourglass.batches import Feed
 from hourglass.bundle import Bundle, Recipe, Seen, context_of, modules
+from hourglass.checkpoints import Checkpoint
 from hourglass.config import Model
 from hourglass.errors import LossError, TrainingError
 from hourglass.inputs import Inputs
@@ -27,7 +28,7 @@ from hourglass.losses import Context
 from hourglass.models import Architecture
 from hourglass.moments import moments, telling
 from hourglass.paths import Paths, existing, read_json
-from hourglass.provenance import require_same_rows
+from hourglass.provenance import code_version, digest, require_same_rows
 from hourglass.scaling import Scaler
 from hourglass.schema import Kind, Schema, searched_kind
 from hourglass.splitting import resplit
@@ -53,9 +54,17 @@ JUDGED_VALUES = 1 << 21
 LEAST_JUDGED = 64  # rows, however wide: each column is calibrated on half of them
 
 
-# What a loss and its hyperparameters can be blamed for; torch lacks some operations in some
-# precisions. Any other error stops the stage.
-FAILURES = (TrainingError, LossError, NotImplementedError)
+# What a loss and its hyperparameters can be blamed for: weights grow out of range, and torch lacks
+# some operations in some precisions. Any other error stops the stage.
+FAILURES = (
+    TrainingError,
+    LossError,
+    NotImplementedError,
+    OverflowError,
+    FloatingPointError,
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]  # in its documentation
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,11 @@ class Spec:
     resplit: bool = False
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
+
+    def __str__(self) -> str:
+        """For messages: "huber (scaler standard, delta 0.5, learning_rate 0.01, seed 0)"."""
+        hyper = "".join(f", {k} {v:.6g}" for k, v in sorted(self.hyper.items()))
+        return f"{self.name} (scaler {self.scaler}{hyper}, seed {self.seed})"
 
 
 @dataclass(frozen=True)
@@ -187,6 +201,9 @@ def run(spec: Spec) -> Result:
             f"{spec.name}: the device has no memory left. Nothing finished is lost: run the same "
             "command again; fewer `workers` in params.yaml need less memory"
         ) from error
+    except Exception as error:
+        error.add_note(f"in the fit of {spec}")
+        raise
 
 
 def load(paths: Paths, scaler: str, resplit_seed: int | None, max_rows: int | None = None) -> Data:
@@ -318,6 +335,12 @@ def _seen(data: Data, latent_dim: int) -> Seen:
     return Seen(scales, spans, data.mean_F)
 
 
+def identity(spec: Spec, schema: Schema) -> str:
+    """16 hex digits of all that a fit depends on: settings, rows and code; of no folder."""
+    bare = replace(spec, root=Path(), save_to=None)
+    return digest(repr(bare), schema.digest, schema.to_json(), code_version())
+
+
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
     seen = _seen(data, spec.model.latent_dim)
     recipe = _recipe(spec, data.schema, seen)
@@ -341,7 +364,9 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
         inputs, autoencoder, loss = modules(recipe, data.schema, data.scaler, data.mean_F)
         fill_F = (data.mean_F - data.scaler.offset_F) / data.scaler.scale_F
         inputs.fill_F.copy_(torch.from_numpy(fill_F))
-        curve = fit(Network(inputs, autoencoder, loss), rows, plan, regular, spec.trainer)
+        checkpoint = Checkpoint(Paths(spec.root).checkpoint(identity(spec, data.schema)))
+        network = Network(inputs, autoencoder, loss)
+        curve = fit(network, rows, plan, regular, spec.trainer, checkpoint)
     return Bundle(recipe, data.schema, data.scaler, inputs, autoencoder, loss), curve
 
 

@@ -12,6 +12,10 @@ from typing import Any, Self
 
 from hourglass.catalog import Catalog
 
+# A task whose worker dies (killed, out of memory) runs again, so often in all. A passing lack of
+# memory is over by then; what kills three workers would kill the fourth.
+ATTEMPTS = 3
+
 
 class Executor(ABC):
     """Runs tasks; used as a context manager.
@@ -25,15 +29,15 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
-        """Queues `task(argument)`; both must be picklable, the task at the top of its module."""
+        """Queues `task(argument)`; both must be picklable, the task at the top of its module.
+
+        Tasks are pure: one whose worker dies runs again, `ATTEMPTS` times at most; then its future
+        raises a TrainingError that names the argument.
+        """
 
     @abstractmethod
     def wait(self, pending: Iterable[Future[Any]]) -> set[Future[Any]]:
-        """Blocks until at least one of `pending` is done, and returns those that are.
-
-        Raises:
-            TrainingError: a worker died without an answer.
-        """
+        """Blocks until at least one of `pending` is done, and returns those that are."""
 
     @abstractmethod
     def close(self) -> None:

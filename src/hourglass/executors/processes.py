@@ -1,75 +1,156 @@
 """Runs tasks in processes of this machine that start once and keep their imports."""
 
+import contextlib
+import logging
 import multiprocessing
 import os
+import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_futures
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import wait as wait_handles
-from typing import Any
+from multiprocessing.context import BaseContext
+from typing import Any, cast
 
 from hourglass.errors import TrainingError
-from hourglass.executors import Executor
+from hourglass.executors import ATTEMPTS, Executor
+
+log = logging.getLogger(__name__)
 
 # One fit, one thread: parallelism comes from fits, and sums don't depend on the thread count.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
+@dataclass
+class _Task:
+    """What was submitted, and how often a worker died of it."""
+
+    function: Callable[[Any], Any]
+    argument: Any
+    answer: Future[Any] = field(default_factory=Future)
+    deaths: int = 0
+
+
 class Processes(Executor):
-    """A pool of processes.
+    """Processes that take one task at a time.
 
     A server process imports the fits' modules once (some seconds of torch and Lightning) and
-    forks each worker from there; systems without fork start each worker anew. A worker ends with
-    the process that started it, even if that one is killed.
+    forks each worker from there; systems without fork start each worker anew. Each worker is a
+    pool of its own: its death concerns the one task that it held, which runs again in a new one.
+    A worker ends with the process that started it, even if that one is killed.
     """
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
-        method = (
-            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        )
-        context = multiprocessing.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(["hourglass.trials"])
+        self._context = _context()
         self._before = {k: os.environ.get(k) for k in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)  # the server and its workers inherit them
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-        for _ in range(workers):  # they import while the coordinator does other things
-            self._pool.submit(os.getpid)
+        self._lock = threading.RLock()  # answers arrive in threads of the pools
+        self._queue: deque[_Task] = deque()
+        self._pools = {self._pool() for _ in range(workers)}
+        self._idle = list(self._pools)
+        self._open = True
+        for pool in self._pools:  # they import while the coordinator does other things
+            pool.submit(os.getpid)
 
     def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
-        """Queues the task; the first one starts the workers."""
-        try:
-            return self._pool.submit(task, argument)
-        except BrokenProcessPool as error:
-            raise _died() from error
+        """Queues the task."""
+        queued = _Task(task, argument)
+        with self._lock:
+            self._queue.append(queued)
+            self._hand_out()
+        return queued.answer
 
     def wait(self, pending: Iterable[Future[Any]]) -> set[Future[Any]]:
         """Blocks until one is done."""
-        done = wait_futures(pending, return_when=FIRST_COMPLETED).done
-        if any(isinstance(f.exception(), BrokenProcessPool) for f in done):
-            raise _died()
-        return done
+        return wait_futures(pending, return_when=FIRST_COMPLETED).done
 
     def close(self) -> None:
         """Ends the workers at once: nobody waits for what still runs."""
-        processes = list((getattr(self._pool, "_processes", None) or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        with self._lock:
+            self._open = False
+            for pool in self._pools:
+                _end(pool)
         for key, value in self._before.items():
             if value is None:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
 
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_live_with_parent)
 
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is gone; else it would wait for tasks for ever."""
+    def _hand_out(self) -> None:
+        """Gives idle workers what is queued; the lock is held."""
+        while self._queue and self._idle:
+            pool, task = self._idle.pop(), self._queue.popleft()
+            try:
+                try:
+                    running = pool.submit(task.function, task.argument)
+                except BrokenProcessPool:  # it died idle
+                    pool = self._replaced(pool)
+                    running = pool.submit(task.function, task.argument)
+            except OSError as error:  # the system gives no further process
+                self._idle.append(pool)
+                task.answer.set_exception(error)
+            else:
+                running.add_done_callback(partial(self._ended, pool, task))
+
+    def _ended(self, pool: ProcessPoolExecutor, task: _Task, running: Future[Any]) -> None:
+        """Hands the answer on, or the task to another worker if its own died."""
+        with self._lock:
+            if not self._open:
+                return
+            error = running.exception()
+            if isinstance(error, BrokenProcessPool):
+                task.deaths += 1
+                log.warning("a worker process ended without an answer: %s", task.argument)
+                pool = self._replaced(pool)
+                if task.deaths < ATTEMPTS:
+                    self._queue.appendleft(task)
+                else:
+                    task.answer.set_exception(_deadly(task))
+            elif error is not None:
+                task.answer.set_exception(error)
+            else:
+                task.answer.set_result(running.result())
+            self._idle.append(pool)
+            self._hand_out()
+
+    def _replaced(self, dead: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        self._pools.discard(dead)
+        new = self._pool()
+        self._pools.add(new)
+        return new
+
+
+def _context() -> BaseContext:
+    known = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+    if "forkserver" in known:
+        context.set_forkserver_preload(["hourglass.trials"])
+    return context
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Kills the worker: Lightning answers a mere SIGTERM at the end of a batch only."""
+    processes = list((cast(Any, pool)._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        with contextlib.suppress(AssertionError):  # a thread of the pool has joined it already
+            process.join()
+
+
+def _live_with_parent() -> None:
+    """Leaves Ctrl-C to the parent, and ends when it is gone: else this would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
@@ -80,10 +161,11 @@ def _watch(sentinel: int) -> None:
     os._exit(1)  # nobody is left to hear of an exception
 
 
-def _died() -> TrainingError:
+def _deadly(task: _Task) -> TrainingError:
     return TrainingError(
-        "a worker process ended without an answer (killed, or out of memory?). Nothing finished "
-        "is lost: run the same command again; fewer `workers` in params.yaml need less memory"
+        f"{task.argument}: its worker process ended without an answer {task.deaths} times (killed, "
+        "or out of memory?). Nothing finished is lost: run the same command again; fewer "
+        "`workers` in params.yaml need less memory"
     )
 
 

@@ -82,6 +82,7 @@ def _register(
     loss, seed = report["selected_loss"], report["selected_seed"]
     folder = paths.model(loss, seed)
     run = _run(tracker, paths, report, bundle_digest)
+    _remove_unregistered(tracker, run, bundle_digest)
     bundle = Bundle.load(folder)
     rows_NF = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
     example = serving.example(bundle, np.array(rows_NF, dtype=np.float64))
@@ -96,6 +97,7 @@ def _register(
             pip_requirements=serving.requirements(),
             tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
         )
+    run.finish()
     client = tracker.client
     with contextlib.suppress(mlflow.exceptions.MlflowException):  # it exists already
         client.create_registered_model(params.register_.name, description=DESCRIPTION)
@@ -107,6 +109,15 @@ def _register(
         tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
         description=_description(paths, report),
     )
+
+
+def _remove_unregistered(tracker: MlflowTracker, run: Run, bundle_digest: str) -> None:
+    """Removes models that a killed stage had logged, but not yet registered as a version."""
+    client, same = tracker.client, f"tags.`hourglass.bundle` = '{bundle_digest}'"
+    registered = {v.source for v in client.search_model_versions(f"run_id = '{run.id}'")}
+    for model in client.search_logged_models([tracker.experiment_id], filter_string=same):
+        if model.model_uri not in registered:
+            client.delete_logged_model(model.model_id)
 
 
 DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on these data.

@@ -1,6 +1,7 @@
 """Searches each admissible loss's hyperparameters under one ruler: `hourglass search`."""
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from hourglass import candidates, executors, figures, losses, models, provenance
 from hourglass.candidates import Candidate
 from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
+from hourglass.failures import Failures
 from hourglass.losses import Context
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
@@ -42,7 +44,7 @@ def run(params: Params, paths: Paths) -> None:
 
     Raises:
         LossError: a wanted loss isn't admissible on these data.
-        TrainingError: every trial of every loss failed.
+        TrainingError: every trial of every loss failed, or more of one than are allowed.
     """
     settings = params.search
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
@@ -72,12 +74,15 @@ def run(params: Params, paths: Paths) -> None:
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         tracker = MlflowTracker(params.tracking.experiment, paths.root)
         parent = _parent(tracker, key, params, schema, paths)
+        total, allowed = settings.trials_per_loss, settings.max_failed_share
+        failures = Failures(settings.round_size, total, allowed)
         earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
 
         def observe(outcome: Outcome) -> None:
             at = (outcome.candidate.name, outcome.number)
             board.done(outcome.candidate.name, outcome.value, earlier=at in earlier)
             _record(tracker, parent, outcome)
+            failures.add(outcome.candidate.name, outcome.result.failure)
 
         def make_spec(candidate: Candidate, hyper: Hyper) -> Spec:
             return _spec(params, paths, candidate, hyper)
@@ -87,6 +92,7 @@ def run(params: Params, paths: Paths) -> None:
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
+    shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
 
 
 def _warn_of_width(latent_dim: int, features: int) -> None:

@@ -1,18 +1,23 @@
 """Retrains the best configuration of each loss over several seeds: `hourglass train`.
 
 With several devices a fit (DDP) every process runs this stage from its first line; all take part
-in each fit, and rank zero alone writes and records.
+in each fit, and rank zero alone writes and records. Which fits an earlier, killed run has finished
+every process must see alike: each looks before its first fit, that is before any fit that they
+share has ended, and nothing is removed while others may still look. Nodes may have a disk each,
+so fits over several nodes are all done again.
 """
 
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from hourglass import executors, provenance, trials
+from hourglass import executors, kept, provenance, trials
 from hourglass.config import Params, read_yaml
 from hourglass.errors import TrainingError
 from hourglass.executors import Executor
+from hourglass.kept import Task
 from hourglass.paths import Paths, existing, read_json, write_csv
 from hourglass.progress import Board
 from hourglass.schema import Schema
@@ -53,19 +58,39 @@ def run(params: Params, paths: Paths) -> None:
     pool = executors.start(name, workers, "params.yaml: train.executor")
     quiet = not is_rank_zero()
     metric, unit = trials.RULERS["code_length"]
+    tasks = kept.tasks(specs, schema, paths)
+    results = _found(tasks, paths) if settings.num_nodes == 1 else {}
     with pool, Board("train", totals, unit, quiet=quiet) as board:
-        futures = {pool.submit(trials.run, spec): spec for spec in specs}
+        futures = {pool.submit(kept.run, task): task for task in tasks if task not in results}
         tracker = _tracker(params, paths)
         parent = _parent(tracker, params, paths, schema, specs)
+        for task, result in results.items():
+            board.done(task.spec.name, result.metrics.get(metric), earlier=True)
+            _record_fit(tracker, parent, task.spec, result)
         for future, result in _as_completed(pool, futures):
-            board.done(futures[future].name, result.metrics.get(metric))
-            _record_fit(tracker, parent, futures[future], result)
-    results = [f.result() for f in futures]
+            spec = futures[future].spec
+            board.done(spec.name, result.metrics.get(metric))
+            _record_fit(tracker, parent, spec, result)
+            results[futures[future]] = result
     if is_rank_zero():
-        _report(paths, specs, results)
+        _report(paths, specs, [results[task] for task in tasks])
     for name in ("fits.csv", "curves.csv"):
         parent.artifact(paths.train(name))
     parent.finish()
+    if is_rank_zero():
+        kept.forget(paths, but=tasks if several else ())
+        shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
+
+
+def _found(tasks: Sequence[Task], paths: Paths) -> dict[Task, Result]:
+    """Fits that an earlier run of the same settings has finished, their bundles put back."""
+    if is_rank_zero():
+        shutil.rmtree(paths.models, ignore_errors=True)  # as DVC does
+    looked = {task: kept.found(task) for task in tasks}
+    results = {task: result for task, result in looked.items() if result is not None}
+    if results and is_rank_zero():
+        log.info("%d of %d fits were finished before", len(results), len(tasks))
+    return results
 
 
 def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -> list[Spec]:
