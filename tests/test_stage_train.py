@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.fits import schema
+from tests.fits import make_files, schema, spec
 
-from hourglass import config
+from hourglass import config, kept
 from hourglass.paths import Paths
 from hourglass.stages import train
 from hourglass.trials import Spec
@@ -51,3 +51,14 @@ def test_each_finalist_is_fitted_once_a_seed_as_best_yaml_says():
     assert all(s.heads == {"count": "poisson"} and s.scaler == "unit" for s in found)
     assert {s.memory_mb for s in found} == {PARAMS.train.memory_mb}
     assert len({s.save_to for s in found}) == len(found)
+
+
+def test_a_killed_train_puts_back_what_it_finished_and_nothing_else(tmp_path):
+    """What lies in models/ from a killed writer or other settings would become an output."""
+    paths = Paths(make_files(tmp_path))
+    own = [replace(spec(tmp_path), save_to=paths.model("mse", n), seed=n) for n in (1, 2)]
+    tasks = kept.tasks(own, schema(), paths)
+    result = kept.run(tasks[0])
+    (paths.model("mse", 2) / "half").mkdir(parents=True)
+    assert train._found(tasks, paths) == {tasks[0]: result}
+    assert [str(p.relative_to(paths.models)) for p in paths.models.glob("*/*")] == ["mse/1"]
