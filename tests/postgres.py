@@ -67,6 +67,13 @@ class Postgres:
         """Ends it as a crash would: connections break, what was not committed is lost."""
         self._do("pg_ctl", "stop", "-w", "-D", str(self._folder), "-m", "immediate")
 
+    def start_again(self) -> None:
+        """Starts it if it is stopped, lets it go on if it stands still."""
+        if (self._folder / "postmaster.pid").exists():
+            self.thaw()
+        else:
+            self.start()
+
     def freeze(self) -> None:
         """Lets it stand still: connections are neither answered nor refused."""
         os.kill(self._pid(), signal.SIGSTOP)

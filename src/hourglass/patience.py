@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import requests
 from sqlalchemy.exc import DBAPIError
 from tenacity import (
     RetryCallState,
@@ -178,14 +179,23 @@ def _passes(error: BaseException) -> bool | None:
         return False
     if isinstance(error, DBAPIError):
         return _database_is_away(error)
+    if isinstance(error, requests.RequestException):
+        return _server_is_away(error)
     if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
         return True
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in UNREACHABLE
-    # Words of urllib3, and those of requests' `raise_for_status`.
-    if found := re.search(r"too many (\d{3}) error responses|^(\d{3}) \w+ Error: ", str(error)):
-        return int(found[1] or found[2]) in PASSING_STATUS
-    return None
+    return error.errno in UNREACHABLE if isinstance(error, OSError) else None
+
+
+def _server_is_away(error: requests.RequestException) -> bool:
+    if error.response is not None:
+        return error.response.status_code in PASSING_STATUS
+    if isinstance(error, requests.exceptions.RetryError):  # urllib3 keeps the status in words only
+        found = re.search(r"too many (\d{3}) error responses", str(error))
+        return found is not None and int(found[1]) in PASSING_STATUS
+    if isinstance(error, requests.exceptions.SSLError):
+        return False
+    passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, passing)
 
 
 def _database_is_away(error: DBAPIError) -> bool:
@@ -214,6 +224,8 @@ def cause(error: BaseException, address: str) -> str:
     """What the innermost library said, on one line, without the password of `address`."""
     said = next((e.orig for e in _chain(error) if isinstance(e, DBAPIError) and e.orig), error)
     text = " ".join(str(said).replace(address, without_password(address)).split())
+    if found := re.search(r"\(Caused by \w+\((.*)\)\)", text):  # by urllib3, behind a long address
+        text = found[1].strip("'\"")
     # Some libraries write the address in their own way; then signs such as spaces are escaped.
     return re.sub(r"(://[^\s/:@]*):\S*@", r"\1:***@", text).rstrip(".")
 

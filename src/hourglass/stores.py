@@ -6,6 +6,7 @@ from urllib.parse import quote
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -68,8 +69,13 @@ def _on_server(url: URL) -> BaseStorage:
     """A store on a server: a connection each time, so that none goes stale while trials run."""
     if url.get_driver_name() in ("psycopg", "psycopg2"):
         url = url.update_query_dict({k: v for k, v in SECONDS.items() if k not in url.query})
-    address = url.render_as_string(hide_password=False)
-    return optuna.storages.RDBStorage(address, engine_kwargs={"poolclass": NullPool})
+    options = {"poolclass": NullPool}
+    with create_engine(url, **options).begin() as connection:
+        if url.get_backend_name() == "postgresql":
+            # Searches that begin at the same time would all make the tables, and fail.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hourglass'))"))
+        address = url.render_as_string(hide_password=False)
+        return optuna.storages.RDBStorage(address, engine_kwargs=options)
 
 
 def patient(store: BaseStorage) -> patience.Store:

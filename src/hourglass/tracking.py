@@ -26,6 +26,7 @@ from hourglass.schema import Schema
 # Off unless the user says otherwise; read by MLflow when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # its password too
 
 log = logging.getLogger(__name__)
 
