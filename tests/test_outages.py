@@ -20,8 +20,9 @@ from tests import postgres
 from tests.settings import params
 from tests.test_stores import NEEDS_POSTGRES, soon
 
-from hourglass import patience, tracking
+from hourglass import patience
 from hourglass import search as studies
+from hourglass.config import Tracking
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths
 from hourglass.patience import Patience
@@ -173,10 +174,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def searched(root: Path, storage: str) -> dict[str, bytes]:
+def searched(root: Path, storage: str, experiment: str = "hourglass") -> dict[str, bytes]:
     """The files of a search with its trials in `storage`."""
-    changed = SMALL.search.model_copy(update={"storage": storage})
-    search.run(SMALL.model_copy(update={"search": changed}), Paths(root))
+    changed = {
+        "search": SMALL.search.model_copy(update={"storage": storage}),
+        "tracking": Tracking(experiment=experiment),
+    }
+    search.run(SMALL.model_copy(update=changed), Paths(root))
     return {n: Paths(root).search(n).read_bytes() for n in ("best.yaml", "trials.csv")}
 
 
@@ -270,12 +274,17 @@ class Server:
         self._process.wait()
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch) -> Iterator[Server]:
-    one = Server(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", one.uri)
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    one = Server(tmp_path_factory.mktemp("server"))  # ten seconds of migrations
     yield one
     one.kill()
+
+
+@pytest.fixture
+def server(mlflow_server, monkeypatch) -> Server:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    return mlflow_server
 
 
 def runs_of(tracker: MlflowTracker) -> list:
@@ -294,9 +303,9 @@ def test_an_mlflow_server_that_is_killed_and_started_again_has_each_run_once(
         again.start()
 
     disturb(monkeypatch, 3, crash)
-    assert searched(root, "sqlite:///killed.db") == expected
+    assert searched(root, "sqlite:///killed.db", "killed") == expected
     again.join()
-    tracker = MlflowTracker(SMALL.tracking.experiment, root)
+    tracker = MlflowTracker("killed", root)
     runs = runs_of(tracker)
     assert Counter(r.info.status for r in runs) == {"FINISHED": 1 + FITS}
     assert len({r.data.tags["hourglass.key"] for r in runs}) == 1 + FITS
@@ -318,7 +327,7 @@ def test_when_patience_with_mlflow_ends_the_same_search_ends_with_the_same_files
     monkeypatch.setattr(patience, "PATIENCE", Patience(seconds=0.3, first=0.05))
     disturb(monkeypatch, 3, server.kill)
     with pytest.raises(TrackingError, match=r"did not come back within 0.3 s: .*refused") as error:
-        searched(root, "sqlite:///given_up.db")
+        searched(root, "sqlite:///given_up.db", "given up")
     assert "sesame" not in str(error.value)
     assert "\n" not in str(error.value)
     server.start()
@@ -326,7 +335,7 @@ def test_when_patience_with_mlflow_ends_the_same_search_ends_with_the_same_files
     disturb(monkeypatch, 0, lambda: None)
     counted = studies.trials.run
     monkeypatch.setattr(studies.trials, "run", lambda spec: fits.append(1) or counted(spec))
-    assert searched(root, "sqlite:///given_up.db") == expected
+    assert searched(root, "sqlite:///given_up.db", "given up") == expected
     assert len(fits) == FITS - 3  # the third was kept though MLflow had not heard of it
-    runs = runs_of(tracking.MlflowTracker(SMALL.tracking.experiment, root))
+    runs = runs_of(MlflowTracker("given up", root))
     assert Counter(r.info.status for r in runs) == {"FINISHED": 1 + FITS}

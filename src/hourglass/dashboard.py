@@ -3,6 +3,7 @@
 import errno
 import importlib
 import logging
+from contextlib import suppress
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -36,7 +37,8 @@ def serve(storage: str, root: Path, port: int) -> None:
         log.info(
             "the studies are shown at http://%s:%d (Ctrl-C ends it)", HOST, running.server_port
         )
-        running.serve_forever()
+        with suppress(KeyboardInterrupt):
+            running.serve_forever()
 
 
 def server(storage: str, root: Path, port: int) -> WSGIServer:
