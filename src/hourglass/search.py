@@ -182,15 +182,14 @@ class Study:
     def record(self, number: int, result: Result) -> Outcome:
         """Keeps what came of a trial; what is kept already stays."""
         trial = self._placed()[number]
-        if not trial.state.is_finished():
-            state, values = TrialState.FAIL, None
-            if not result.failure:
-                value = trials.objective(self.budget.objective, result.metrics)
-                state, values = TrialState.COMPLETE, [value]
-            with suppress(UpdateFinishedTrialError):  # another search has just told the same
-                told = json.dumps(asdict(result))
-                self._store.set_trial_user_attr(trial._trial_id, "result", told)
-                self._store.set_trial_state_values(trial._trial_id, state, values)
+        state, values = TrialState.FAIL, None
+        if not result.failure:
+            value = trials.objective(self.budget.objective, result.metrics)
+            state, values = TrialState.COMPLETE, [value]
+        with suppress(UpdateFinishedTrialError):  # told already: the answer was lost
+            told = json.dumps(asdict(result))
+            self._store.set_trial_user_attr(trial._trial_id, "result", told)
+            self._store.set_trial_state_values(trial._trial_id, state, values)
         return self._outcome(self._placed()[number])
 
     def _trials(self) -> list[FrozenTrial]:
