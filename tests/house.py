@@ -19,9 +19,12 @@ PLUMBING = frozenset(
         "hourglass.__main__",
         "hourglass.catalog",
         "hourglass.config",
+        "hourglass.dashboard",
         "hourglass.errors",
         "hourglass.paths",
+        "hourglass.patience",
         "hourglass.stages",
+        "hourglass.stores",
         "hourglass.summary",
     }
 )

@@ -1,5 +1,6 @@
 """The command line answers people: one clear line, an exit status, and never a traceback."""
 
+import errno
 import json
 import logging
 import os
@@ -115,6 +116,21 @@ def test_an_error_of_the_user_is_one_message_without_a_traceback(project, search
 def test_a_bug_keeps_its_traceback(project, search):
     search(fail_with(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["search"])
+
+
+def test_a_full_disk_is_one_message_with_the_remedy(project, search, capsys):
+    search(fail_with(OSError(errno.ENOSPC, "No space left on device", "reports/search/best.yaml")))
+    assert main(["search"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the disk is full: reports/search/best.yaml can't be written. Make room and run the "
+        "same command again: finished stages and trials are kept\n"
+    )
+
+
+def test_any_other_trouble_with_a_file_keeps_its_traceback(project, search):
+    search(fail_with(PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(PermissionError):
         main(["search"])
 
 

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 import house
 from hourglass import config
-from hourglass.__main__ import CHECK, COMMANDS, PROFILE, SUMMARY
+from hourglass.__main__ import CHECK, COMMANDS, DASHBOARD, PROFILE, SUMMARY
 from hourglass.stages import STAGES
 from house import ROOT
 
@@ -51,7 +51,7 @@ def test_no_module_among_the_stages_is_without_its_stage():
 
 
 def test_the_command_line_knows_the_stages_in_their_order():
-    assert tuple(COMMANDS) == (CHECK, PROFILE, *STAGES, SUMMARY)
+    assert tuple(COMMANDS) == (CHECK, PROFILE, *STAGES, SUMMARY, DASHBOARD)
 
 
 def test_mlproject_runs_the_pipeline_or_up_to_one_stage():

@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from hourglass import search
+from hourglass import search, stores
 from hourglass.candidates import Candidate
 from hourglass.errors import ConfigError
 from hourglass.executors.serial import Serial
@@ -146,8 +146,8 @@ def test_the_order_in_which_a_round_is_told_changes_nothing():
 @pytest.mark.parametrize("stop_after", range(0, 10, 1))
 def test_an_interrupted_search_ends_as_an_uninterrupted_one(tmp_path, stop_after):
     url = f"sqlite:///{tmp_path}/studies.db"
-    finish(study(search.open_store(url, tmp_path)), stop_after=stop_after)
-    resumed = study(search.open_store(url, tmp_path))
+    finish(study(stores.opened(url, tmp_path)), stop_after=stop_after)
+    resumed = study(stores.opened(url, tmp_path))
     finish(resumed)
     whole = study()
     finish(whole)
@@ -209,19 +209,19 @@ def test_studies_with_other_data_have_another_name_but_not_with_another_total():
 
 def test_a_store_that_cannot_be_opened_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"search.storage: can't open 'no such thing'"):
-        search.open_store("no such thing", tmp_path)
+        stores.opened("no such thing", tmp_path)
 
 
 def test_a_store_that_is_none_is_named_with_the_remedy(tmp_path):
     (tmp_path / "studies.db").write_bytes(b"not a database " * 100)
     message = r"can't open 'sqlite:///.*studies.db': file is not a database. .* begins anew"
     with pytest.raises(ConfigError, match=message):
-        search.open_store("sqlite:///studies.db", tmp_path)
+        stores.opened("sqlite:///studies.db", tmp_path)
 
 
 def test_a_store_may_lie_in_any_folder(tmp_path):
     folder = tmp_path / "ü #1 %41 a?b"
-    finish(study(search.open_store("sqlite:///state/studies.db", folder)))
+    finish(study(stores.opened("sqlite:///state/studies.db", folder)))
     assert [f.name for f in (folder / "state").iterdir()] == ["studies.db"]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hourglass.config import Params
     from hourglass.paths import Paths
 
-CHECK, SUMMARY, PROFILE = "check", "summary", "profile"
+CHECK, SUMMARY, PROFILE, DASHBOARD = "check", "summary", "profile", "dashboard"
 COMMANDS = {
     CHECK: "read params.yaml and the header of the data, before anything runs",
     PROFILE: "FILE: say what its columns look like and which losses suit them",
@@ -37,8 +37,11 @@ COMMANDS = {
     "evaluate": "open the test rows once: verdict, leaderboard, pictures, report",
     "register": "put the selected model into the MLflow registry",
     SUMMARY: "say what the last run found, and where to look",
+    DASHBOARD: "show the search's trials in a browser, with optuna-dashboard (--port)",
 }
+PORT = 8080  # of the dashboard, as optuna-dashboard's own
 OPTIONS = ("drop", "label", "group", "time", "missing_values", "image_size")  # of profile
+AFTER_FULL = "Make room and run the same command again: finished stages and trials are kept"
 START = Path.cwd()  # before --directory
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells count
 
@@ -74,6 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _end_runs("FAILED")
         _complain("error", str(error))
         return 2
+    except OSError as error:
+        from hourglass.patience import is_full
+
+        _end_runs("FAILED")
+        if not is_full(error):
+            raise
+        where = f": {error.filename} can't be written" if error.filename else ""
+        _complain("error", f"the disk is full{where}. {AFTER_FULL}")
+        return 2
     except _Stop as stop:
         _end_runs("KILLED")
         _complain("interrupted", "run the same command again to continue")
@@ -106,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="for profile, see there")
     _add_options_of_profile(parser)
+    parser.add_argument("--port", type=_port, metavar="N", help=f"for dashboard (default: {PORT})")
     parser.add_argument("--version", action="version", version=f"hourglass {__version__}")
     return parser
 
@@ -147,6 +160,12 @@ def _add_options_of_profile(parser: argparse.ArgumentParser) -> None:
 def _pixels(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels (1 or more)")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
     return int(text)
 
 
@@ -194,6 +213,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from hourglass.paths import Paths
 
     paths, command = Paths(), arguments.command
+    if arguments.port and command != DASHBOARD:
+        raise ConfigError(f"{command} takes no --port: that is for {DASHBOARD}")
     if command == PROFILE:
         _profile(arguments, paths)
         return
@@ -213,6 +234,11 @@ def _run(arguments: argparse.Namespace) -> None:
     params = config.load(paths.params)
     if command == CHECK:
         _check(params, paths)
+        return
+    if command == DASHBOARD:
+        from hourglass import dashboard
+
+        dashboard.serve(params.search.storage, paths.root, arguments.port or PORT)
         return
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()

@@ -8,6 +8,7 @@ HourglassError                 anything a user can mend; the CLI prints it witho
 ├── MissingInputError          a file that an earlier stage should have written
 ├── StaleInputError            a file that an earlier stage made from other rows
 ├── TrainingError              a fit that did not end in finite numbers
+├── StoreError                 the store of the search's trials can't be reached or refuses
 └── TrackingError              the MLflow store can't be reached or refuses
 """
 
@@ -42,6 +43,10 @@ class StaleInputError(HourglassError):
 
 class TrainingError(HourglassError):
     """A fit became non-finite or could not be carried out."""
+
+
+class StoreError(HourglassError):
+    """The store of the search's trials did not do what was asked."""
 
 
 class TrackingError(HourglassError):

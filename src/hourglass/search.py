@@ -5,27 +5,25 @@ seed, on nothing else: not on the number of workers, their timing, or an interru
 keeps what was proposed and what came of it, so the same command continues where it was.
 """
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
-from hourglass import trials
+from hourglass import stores, trials
 from hourglass.candidates import Candidate
-from hourglass.errors import ConfigError
 from hourglass.executors import Executor
 from hourglass.losses import Range
-from hourglass.paths import replacing
 from hourglass.provenance import digest
 from hourglass.trials import Result, Spec
 
@@ -104,6 +102,26 @@ Observer = Callable[[Outcome], None]
 MakeSpec = Callable[[Candidate, Hyper], Spec]
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A trial's number, kept with it: when the answer to an insertion was lost, or two searches share
+# the study, the store may hold a trial twice, and its own numbers shift. The first one counts.
+PLACE = "place"
+
+
+def _patiently(
+    method: Callable[Concatenate["Study", P], T],
+) -> Callable[Concatenate["Study", P], T]:
+    """Calls an idempotent method again while the store is away."""
+
+    @wraps(method)
+    def asked(self: "Study", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.asks(lambda: method(self, *args, **kwargs))
+
+    return asked
+
+
 class Study:
     """The study of one loss.
 
@@ -127,16 +145,21 @@ class Study:
         self.budget = budget
         self.space = space
         self._store = store
-        self._study = optuna.create_study(
-            study_name=name, storage=store, direction="minimize", load_if_exists=True
+        self.asks = stores.patient(store).ask
+        self._study = self.asks(
+            lambda: optuna.create_study(
+                study_name=name, storage=store, direction="minimize", load_if_exists=True
+            )
         )
         self._distributions = space.distributions()
 
+    @_patiently
     def outcomes(self) -> list[Outcome]:
         """The finished trials within the budget, in the order of proposal."""
         finished = [t for t in self._trials() if t.state.is_finished()]
         return [self._outcome(t) for t in finished]
 
+    @_patiently
     def next_round(self) -> list[tuple[int, dict[str, float | str]]]:
         """The unfinished trials of the current round as (number, hyperparameters).
 
@@ -150,31 +173,43 @@ class Study:
         start = first // self.budget.round_size * self.budget.round_size
         stop = min(start + self.budget.round_size, self.budget.trials)
         proposals = dict(enumerate(self._propose(start), start))
-        for number in range(len(self._study.get_trials(deepcopy=False)), stop):
-            self._add(proposals[number])
+        for number in range(len(self._placed()), stop):
+            self._add(number, proposals[number])
         stored = {t.number: dict(t.params) for t in self._trials()}
         return [(n, stored[n]) for n in range(start, stop) if n not in done]
 
+    @_patiently
     def record(self, number: int, result: Result) -> Outcome:
-        """Keeps what came of a trial."""
-        trial = self._study.get_trials(deepcopy=False)[number]
-        self._store.set_trial_user_attr(trial._trial_id, "result", json.dumps(asdict(result)))
-        if result.failure:
-            self._study.tell(number, state=TrialState.FAIL)
-        else:
-            self._study.tell(number, trials.objective(self.budget.objective, result.metrics))
-        return self._outcome(self._study.get_trials(deepcopy=False)[number])
+        """Keeps what came of a trial; what is kept already stays."""
+        trial = self._placed()[number]
+        state, values = TrialState.FAIL, None
+        if not result.failure:
+            value = trials.objective(self.budget.objective, result.metrics)
+            state, values = TrialState.COMPLETE, [value]
+        with suppress(UpdateFinishedTrialError):  # told already: the answer was lost
+            told = json.dumps(asdict(result))
+            self._store.set_trial_user_attr(trial._trial_id, "result", told)
+            self._store.set_trial_state_values(trial._trial_id, state, values)
+        return self._outcome(self._placed()[number])
 
     def _trials(self) -> list[FrozenTrial]:
-        every = self._study.get_trials(deepcopy=False)
-        return [t for t in every if t.number < self.budget.trials]
+        return self._placed()[: self.budget.trials]
+
+    def _placed(self) -> list[FrozenTrial]:
+        """All trials in the order of proposal, numbered by it."""
+        placed: dict[int, FrozenTrial] = {}
+        for stored in self._study.get_trials(deepcopy=False):
+            trial = copy.copy(stored)
+            trial.number = stored.user_attrs.get(PLACE, stored.number)
+            placed.setdefault(trial.number, trial)
+        return [placed[number] for number in sorted(placed)]
 
     def _propose(self, start: int) -> list[dict[str, float | str]]:
         """A whole round, from the trials before `start` alone; the first trial is the default."""
         seed = int(digest(self.budget.seed, self.candidate.name, start), 16) % 2**32
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.budget.startup)
         memory = optuna.create_study(sampler=sampler)
-        for trial in self._study.get_trials(deepcopy=False)[:start]:
+        for trial in self._placed()[:start]:
             memory.add_trial(
                 create_trial(
                     state=trial.state,
@@ -197,9 +232,12 @@ class Study:
             return {SCALER: scalers[number % len(scalers)]}
         return {}
 
-    def _add(self, hyper: Hyper) -> None:
+    def _add(self, number: int, hyper: Hyper) -> None:
         trial = create_trial(
-            state=TrialState.RUNNING, params=dict(hyper), distributions=self._distributions
+            state=TrialState.RUNNING,
+            params=dict(hyper),
+            distributions=self._distributions,
+            user_attrs={PLACE: number},
         )
         self._study.add_trial(trial)
 
@@ -215,30 +253,6 @@ def fingerprint(comparable: Mapping[str, Any], candidate: Candidate, budget: Bud
     """
     sampler = (budget.round_size, budget.startup, budget.objective, budget.seed)
     return f"{candidate.name} {digest(comparable, asdict(candidate), sampler)}"
-
-
-def open_store(url: str, root: Path) -> BaseStorage:
-    """Opens Optuna's store, making the folder of a SQLite file; a relative file is below `root`.
-
-    Raises:
-        ConfigError: the URL can't be opened, or what is there is no store.
-    """
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            file = root / str(parsed.database)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{quote(str(file))}"
-            if not file.exists():  # a kill while tables are made would leave half a store
-                with replacing(file) as beside:
-                    optuna.storages.RDBStorage(f"sqlite:///{quote(str(beside))}").engine.dispose()
-        return optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
-        raise ConfigError(
-            f"params.yaml: search.storage: can't open {url!r}: {cause}. Name another store, or "
-            "move this one away: the search then begins anew"
-        ) from error
 
 
 def run(

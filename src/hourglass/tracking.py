@@ -12,21 +12,26 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths, replacing
+from hourglass.patience import Store
 from hourglass.schema import Schema
 
 # Off unless the user says otherwise; read by MLflow when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # its password too
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BATCH = 1000  # metrics in one call, MLflow's limit
 PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
@@ -224,10 +229,13 @@ class MlflowTracker(Tracker):
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of migrations at INFO
+        # It would print the traceback of what is raised as well, and so of what we wait for.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         self.uri = tracking_uri(root)
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        with _impatient(), answering(self.uri):
+        self._store = _store(self.uri)
+        with _impatient(), self._store.answering():
             _make_whole(self.uri)
             self.client = mlflow.MlflowClient()
             self.experiment_id = self._experiment(experiment)
@@ -250,17 +258,27 @@ class MlflowTracker(Tracker):
         seconds: float = 0.0,
     ) -> Run:
         """See Tracker."""
-        with answering(self.uri):
+        start = int((time.time() - seconds) * 1000)
+
+        def found_or_new() -> Any:
+            # Asked again after an outage it finds the run that was made, the answer lost.
             found = self.client.search_runs(
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
-            run = found[0] if found else self._new(key, name, tags, parent, seconds)
+            run = found[0] if found else self._new(key, name, tags, parent, start)
             if run.info.status in ("KILLED", "FAILED"):
                 self.client.update_run(run.info.run_id, "RUNNING")
-        return MlflowRun(self.client, self.uri, key, run)
+            return run
+
+        return MlflowRun(self.client, self._ask, key, self._ask(found_or_new))
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """Calls, and waits while the store is away; the call must be idempotent."""
+        with _impatient():
+            return self._store.ask(call)
 
     def _new(
-        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None, seconds: float
+        self, key: str, name: str, tags: Mapping[str, str], parent: Run | None, start: int
     ) -> Any:
         every = {
             "hourglass.key": key,
@@ -271,16 +289,17 @@ class MlflowTracker(Tracker):
         }
         if parent is not None:
             every["mlflow.parentRunId"] = parent.id
-        start = int((time.time() - seconds) * 1000)
         return self.client.create_run(self.experiment_id, start, every, name)
 
 
 class MlflowRun(Run):
     """A run in MLflow; what a killed stage had recorded already is not recorded twice."""
 
-    def __init__(self, client: Any, uri: str, key: str, run: Any) -> None:
+    def __init__(
+        self, client: Any, ask: Callable[[Callable[[], Any]], Any], key: str, run: Any
+    ) -> None:
         self._client = client
-        self._uri = uri
+        self._ask = ask
         self.key = key
         self.id = run.info.run_id
         self.finished = run.info.status == "FINISHED"
@@ -298,8 +317,7 @@ class MlflowRun(Run):
         # the number of workers, change no number: the first value stays.
         entities = [Param(k, _short(v)) for k, v in values.items() if k not in self._known]
         if entities and not self.finished:
-            with answering(self._uri):
-                self._client.log_batch(self.id, params=entities)
+            self._ask(lambda: self._client.log_batch(self.id, params=entities))
             self._known |= set(values)
 
     def metrics(self, values: Mapping[str, float]) -> None:
@@ -322,14 +340,13 @@ class MlflowRun(Run):
 
         entities = [Metric(name, value, self._time, step) for name, value, step in points]
         for start in range(0, 0 if self.finished else len(entities), BATCH):
-            with answering(self._uri):
-                self._client.log_batch(self.id, metrics=entities[start : start + BATCH])
+            batch = entities[start : start + BATCH]
+            self._ask(partial(self._client.log_batch, self.id, metrics=batch))
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """See Run."""
         if not self.finished:
-            with answering(self._uri):
-                self._client.log_artifact(self.id, str(path), folder or None)
+            self._ask(lambda: self._client.log_artifact(self.id, str(path), folder or None))
 
     def table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         """See Run."""
@@ -340,33 +357,35 @@ class MlflowRun(Run):
             text = pd.DataFrame(list(rows)).to_json(orient="split", index=False)
             file = f"{name}.json"
             shown = json.dumps([{"path": file, "type": "table"}])
-            with answering(self._uri):
+
+            def write() -> None:
                 self._client.log_text(self.id, text, file)
                 self._client.set_tag(self.id, "mlflow.loggedArtifacts", shown)
+
+            self._ask(write)
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""
         if not self.finished:
-            with answering(self._uri):
-                self._client.log_inputs(self.id, [_data_entity(s) for s in sets])
+            entities = [_data_entity(s) for s in sets]
+            self._ask(lambda: self._client.log_inputs(self.id, entities))
 
     def note(self, markdown: str) -> None:
         """See Run."""
         if not self.finished:
-            with answering(self._uri):
-                self._client.set_tag(self.id, "mlflow.note.content", markdown)
+            self._ask(lambda: self._client.set_tag(self.id, "mlflow.note.content", markdown))
 
     def finish(self, failed: bool = False) -> None:
         """See Run."""
         if not self.finished:
-            with answering(self._uri):
-                self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
+            status = "FAILED" if failed else "FINISHED"
+            self._ask(lambda: self._client.set_terminated(self.id, status))
             self.finished = not failed
             _open.pop(self.id, None)
 
     def break_off(self, status: str) -> None:
         """Ends the run as KILLED or FAILED; the same command opens it again."""
-        with answering(self._uri):
+        with _impatient():
             self._client.set_terminated(self.id, status)
 
 
@@ -382,7 +401,7 @@ def end_unfinished(status: str) -> None:
 
     def end() -> None:
         for run in _open.values():
-            with suppress(TrackingError):
+            with suppress(Exception):
                 run.break_off(status)
 
     last = threading.Thread(target=end, daemon=True)
@@ -424,35 +443,42 @@ def tracking_uri(root: Path) -> str:
 
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Turns what MLflow raises into one error that says which store it was.
+    """Turns what MLflow raises into one error that says which store it was; doesn't wait.
 
     Raises:
         TrackingError: the store can't be reached, or refuses.
     """
+    with _store(uri).answering():
+        yield
+
+
+def _store(uri: str) -> Store:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise TrackingError(
-            f"MLflow's store at {uri} can't be used: {cause}. Mend it, move the file away, or name "
-            "another store (MLFLOW_TRACKING_URI); finished trials are kept"
-        ) from error
+    return Store(
+        what="MLflow's store",
+        address=uri,
+        error=TrackingError,
+        remedy="Mend it, move the file away, or name another store (MLFLOW_TRACKING_URI); finished "
+        "trials are kept",
+        raises=(MlflowException, SQLAlchemyError, OSError),
+    )
 
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Gives up on a server that isn't there after seconds; MLflow would try for minutes."""
+    """Leaves waiting to us: MLflow would try for minutes, silently, and might make a run twice."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
-    os.environ.setdefault(name, "2")
+    os.environ[name] = "0"
     try:
         yield
     finally:
         if before is None:
             del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _user() -> str:

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hourglass import candidates, executors, figures, losses, models, provenance, search, trials
+from hourglass import (
+    candidates,
+    executors,
+    figures,
+    losses,
+    models,
+    patience,
+    provenance,
+    search,
+    stores,
+    trials,
+)
 from hourglass.candidates import Candidate
 from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
@@ -116,7 +127,7 @@ def _studies(
         objective=settings.objective,
         seed=settings.seed,
     )
-    store = search.open_store(settings.storage, paths.root)
+    store = stores.opened(settings.storage, paths.root)
     scalers = dict.fromkeys(s for candidate in chosen for s in candidate.scalers)
     known = {s: trials.context(paths, s, params.model.latent_dim) for s in scalers}
     names, studies = [], []
@@ -185,8 +196,10 @@ def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Hyper) -> S
 def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths) -> Run:
     tags = {"hourglass.stage": "search", **provenance.revision_tags(paths.root)}
     parent = tracker.run(key, f"search · {schema.source}", tags)
-    sections = {"model": params.model, "search": params.search}
-    parent.params({f"{s}.{k}": v for s, m in sections.items() for k, v in m.model_dump().items()})
+    settings = params.search.model_dump()
+    settings["storage"] = patience.without_password(params.search.storage)
+    sections = {"model": params.model.model_dump(), "search": settings}
+    parent.params({f"{s}.{k}": v for s, values in sections.items() for k, v in values.items()})
     parent.data(data_sets(schema, paths, ("train", "val")))
     metric = trials.metric_of(params.search.objective)
     parent.note(NOTE.format(source=schema.source, metric=metric, **params.search.model_dump()))
