@@ -10,11 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_handles
 from typing import Any
 
-from hourglass.errors import TrainingError
-from hourglass.executors import Executor
-
-# One fit, one thread: parallelism comes from fits, and sums don't depend on the thread count.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+from hourglass.executors import ONE_THREAD, Executor, died
 
 
 class Processes(Executor):
@@ -33,8 +29,8 @@ class Processes(Executor):
         context = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(["hourglass.trials"])
-        self._before = {k: os.environ.get(k) for k in _ONE_THREAD}
-        os.environ.update(_ONE_THREAD)  # the server and its workers inherit them
+        self._before = {k: os.environ.get(k) for k in ONE_THREAD}
+        os.environ.update(ONE_THREAD)  # the server and its workers inherit them
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         for _ in range(workers):  # they import while the coordinator does other things
             self._pool.submit(os.getpid)
@@ -44,13 +40,13 @@ class Processes(Executor):
         try:
             return self._pool.submit(task, argument)
         except BrokenProcessPool as error:
-            raise _died() from error
+            raise died() from error
 
     def wait(self, pending: Iterable[Future[Any]]) -> set[Future[Any]]:
         """Blocks until one is done."""
         done = wait_futures(pending, return_when=FIRST_COMPLETED).done
         if any(isinstance(f.exception(), BrokenProcessPool) for f in done):
-            raise _died()
+            raise died()
         return done
 
     def close(self) -> None:
@@ -78,13 +74,6 @@ def _end_with_parent() -> None:
 def _watch(sentinel: int) -> None:
     wait_handles([sentinel])
     os._exit(1)  # nobody is left to hear of an exception
-
-
-def _died() -> TrainingError:
-    return TrainingError(
-        "a worker process ended without an answer (killed, or out of memory?). Nothing finished "
-        "is lost: run the same command again; fewer `workers` in params.yaml need less memory"
-    )
 
 
 EXECUTOR = Processes
