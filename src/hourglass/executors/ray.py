@@ -32,6 +32,8 @@ RETRIES = 3
 # Specs and results take kilobytes; Ray would set aside a third of the memory for them.
 STORE_BYTES = 80 << 20
 
+ANSWER_SECONDS = 10  # within which a cluster's head accepts a connection
+
 # What tells Lightning that a process is one of several of the same fit. A batch system sets these
 # for each of its tasks, and a worker of Ray's inherits them; but its fits are its own.
 _RANKS = ("RANK", "LOCAL_RANK", "JSM_NAMESPACE_RANK", "WORLD_SIZE")
@@ -189,18 +191,19 @@ class Ray(Executor):
     def _replace(self, worker: Any, job: _Job | None, error: Exception) -> None:
         """Another worker for a lost one; its job goes to the next that is free."""
         self._ray.kill(worker)  # one that merely can't be reached may still be at it
+        unstarted = worker not in self._started
+        self._started.discard(worker)
+        self._hire()
         if job is not None:
             job.lost += 1
             if job.lost > RETRIES:
                 raise died() from error
             log.warning("a worker was lost, its fit begins again: %s", _last_line(error))
             self._queue.appendleft(job)
-        elif worker not in self._started:
+        elif unstarted:
             self._failed_starts += 1
             if self._failed_starts > RETRIES:
                 raise _unable(error) from error
-        self._started.discard(worker)
-        self._hire()
 
 
 def _imported() -> Any:
@@ -225,15 +228,20 @@ def _connect(ray: Any, cluster: Cluster, workers: int | None) -> None:
             num_cpus=wanted,
             include_dashboard=False,
             object_store_memory=STORE_BYTES,
+            _node_ip_address="127.0.0.1",  # else its ports would be open to the network
             **quiet,
         )
         return
     try:
+        if cluster.address != "auto":  # where nobody listens Ray would try for ever
+            host, _, port = cluster.address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
         ray.init(cluster.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ConfigError(
             f"params.yaml: ray.address: can't join {cluster.address!r}: {_last_line(error)}. Is "
-            "Ray running there (`ray status`), in the same version? '' starts Ray on this machine"
+            "Ray running there (`ray status`), in the same version, and are RAY_AUTH_MODE and the "
+            "token the same here (docs/scaling.md)? '' starts Ray on this machine"
         ) from error
 
 
