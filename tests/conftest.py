@@ -1,6 +1,7 @@
 """Shared fixtures: a small project in a folder of its own, and a way to run commands in it."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
+
+# Ray reads once, when it is imported, whether its clusters want a token; it would leave one in the
+# home folder.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
 
 ROOT = Path(__file__).parents[1]
 PROJECT_FILES = ("dvc.yaml", "params.yaml", "MLproject", "python_env.yaml", ".dvcignore")

@@ -305,7 +305,7 @@ def test_check_names_data_that_are_not_there(tmp_path, capsys):
         ("space: {}", "space: {hubber: {}}", "search.space: unknown loss 'hubber', did you mean"),
         ("source: builtin", "source: builtinn", "preprocess.source: unknown source 'builtinn'"),
         ("kind: dense", "kind: dens", "model.kind: unknown model 'dens', did you mean 'dense'?"),
-        ("executor: processes", "executor: ray", "search.executor: unknown executor 'ray'"),
+        ("executor: processes", "executor: rey", "search.executor: unknown executor 'rey'"),
     ],
 )
 def test_check_knows_names_before_anything_runs(tmp_path, capsys, old, new, said):

@@ -16,7 +16,7 @@ LOSSES = (
     "'auto', a list of at least one loss, or such a list for each kind of column "
     "(continuous, binary, count, categorical)"
 )
-SECTIONS = "preprocess, normalize, model, search, train, evaluate, register, tracking"
+SECTIONS = "preprocess, normalize, model, search, train, ray, evaluate, register, tracking"
 
 
 @pytest.fixture
@@ -121,6 +121,14 @@ def test_parameters_are_frozen(tmp_path):
         ("size: []", "size: [8, 0]", "preprocess.image.size must be [height, width] in pixels, or [] to keep it, got [8, 0]"),
         ("stride: 8", "stride: 0", "preprocess.window.stride must be at least 1, got 0"),
         ("memory_mb: 1024", "memory_mb: 0", "train.memory_mb must be at least 1, got 0"),
+        ("gpus: 0 ", "gpus: 2 ", "ray.gpus must be at most 1.0, got 2"),
+        ("cpus: 1 ", "cpus: 0 ", "ray.cpus must be greater than 0.0, got 0"),
+        (
+            "address: ''",
+            "address: node1",
+            "ray.address must be '' (start Ray here), 'auto' (join the one that runs here), "
+            "HOST:PORT or ray://HOST:PORT, got 'node1'",
+        ),
         ("max_rows: 50000", "max_rows: 5e4", "search.max_rows must be a whole number, got 50000.0"),
         ("sparsity: 0.0", "sparsity: -1.0", "model.sparsity must be at least 0.0, got -1.0"),
         ("sparsity: 0.0", "sparsity: .inf", "model.sparsity must be a finite number, got inf"),

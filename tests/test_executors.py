@@ -26,8 +26,10 @@ def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.fixture(params=EXECUTORS.names())
+@pytest.fixture(params=EXECUTORS.names(), scope="module")
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    if request.param == "ray":
+        pytest.importorskip("ray")
     with EXECUTORS.load(request.param)(2) as made:
         yield made
 

@@ -222,9 +222,16 @@ def test_every_import_is_a_requirement_and_every_requirement_is_imported():
         frozenset(map(canonicalize_name, by_import.get(name, [name])))
         for name in outside - sys.stdlib_module_names
     }
-    required = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"]}
+    extras = [r for name, e in PROJECT["optional-dependencies"].items() if name != "dev" for r in e]
+    required = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"] + extras}
     assert [sorted(u) for u in used if not u & required] == [], "imported, not required"
     assert required - {n for u in used for n in u} - COMMANDS_ONLY == set(), "required for nothing"
+
+
+def test_the_tests_run_with_every_extra():
+    extras = PROJECT["optional-dependencies"]
+    lacking = {r for e in extras.values() for r in e} - set(extras["dev"])
+    assert lacking == set()
 
 
 def test_readme_shows_the_two_commands():

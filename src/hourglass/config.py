@@ -58,6 +58,7 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 # YAML of old, and DVC's -S, make booleans of on and off.
@@ -203,6 +204,21 @@ class Train(Section):
     compile: Switch
 
 
+class Ray(Section):
+    """The cluster of the executor ray, and what of it one fit takes."""
+
+    address: Annotated[
+        str,
+        _allows(
+            r"|auto|(ray://)?[^\s/]+:\d+",
+            "'' (start Ray here), 'auto' (join the one that runs here), HOST:PORT or "
+            "ray://HOST:PORT",
+        ),
+    ]
+    cpus: Share
+    gpus: Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
 class Evaluate(Section):
     """When a difference counts."""
 
@@ -239,6 +255,7 @@ class Params(Section):
     model: Model
     search: Search
     train: Train
+    ray: Ray
     evaluate: Evaluate
     register_: Annotated[Register, Field(alias="register")]
     tracking: Tracking
@@ -246,7 +263,14 @@ class Params(Section):
 
 # Where a computation runs and where its trials are kept changes no result, so DVC need not watch.
 NO_EFFECT_ON_RESULTS = frozenset(
-    {"search.executor", "search.workers", "search.storage", "train.executor", "train.workers"}
+    {
+        "search.executor",
+        "search.workers",
+        "search.storage",
+        "train.executor",
+        "train.workers",
+        *(f"ray.{key}" for key in Ray.model_fields),
+    }
 )
 
 S = TypeVar("S", bound=Section)

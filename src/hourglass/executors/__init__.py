@@ -7,10 +7,34 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from hourglass.catalog import Catalog
+from hourglass.errors import TrainingError
+
+# One fit, one thread: parallelism comes from fits, and sums don't depend on the thread count.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What an executor that leaves this machine needs to know; the others don't look at it.
+
+    Attributes:
+        folder: The project's; every node sees it under the same path.
+        address: Of the cluster; empty: one is started on this machine.
+        cpus: CPUs that one task takes; may be a fraction.
+        gpus: GPUs that one task takes; may be a fraction.
+    """
+
+    folder: Path = Path()
+    address: str = ""
+    cpus: float = 1.0
+    gpus: float = 0.0
+
 
 # A task whose worker dies (killed, out of memory) runs again, so often in all. A passing lack of
 # memory is over by then; what kills three workers would kill the fourth.
@@ -26,6 +50,11 @@ class Executor(ABC):
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+
+    @classmethod
+    def on(cls, cluster: Cluster, workers: int | None) -> Self:  # noqa: ARG003  for those that leave
+        """Starts; without a number of workers, one for each core of this machine."""
+        return cls(workers or cores())
 
     @abstractmethod
     def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
@@ -58,12 +87,27 @@ class Executor(ABC):
 EXECUTORS: Catalog[type[Executor]] = Catalog("hourglass.executors", "executor", "EXECUTOR")
 
 
-def start(name: str, workers: int | str, where: str) -> Executor:
-    """Starts the executor `name` with so many workers, "auto" for one a core.
+def start(name: str, workers: int | str, where: str, cluster: Cluster | None = None) -> Executor:
+    """Starts the executor `name` with so many workers, "auto" for as many as there is room for.
 
     Raises:
         UnknownNameError: no such executor; `where` says where the name was read.
+        ConfigError: it can't be started.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = (cores or 1) if workers == "auto" else int(workers)
-    return EXECUTORS.load(EXECUTORS.check(name, where))(count)
+    executor = EXECUTORS.load(EXECUTORS.check(name, where))
+    return executor.on(cluster or Cluster(), None if workers == "auto" else int(workers))
+
+
+def cores() -> int:
+    """Cores of this machine that this process may use."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return len(usable) or os.cpu_count() or 1
+
+
+def deadly(argument: Any, deaths: int) -> TrainingError:
+    """What a caller is told of a task whose workers died."""
+    return TrainingError(
+        f"{argument}: its worker process ended without an answer {deaths} times (killed, or out of "
+        "memory?). Nothing finished is lost: run the same command again; fewer `workers` in "
+        "params.yaml need less memory"
+    )

@@ -17,13 +17,9 @@ from multiprocessing.connection import wait as wait_handles
 from multiprocessing.context import BaseContext
 from typing import Any, cast
 
-from hourglass.errors import TrainingError
-from hourglass.executors import ATTEMPTS, Executor
+from hourglass.executors import ATTEMPTS, ONE_THREAD, Executor, deadly
 
 log = logging.getLogger(__name__)
-
-# One fit, one thread: parallelism comes from fits, and sums don't depend on the thread count.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass
@@ -48,8 +44,8 @@ class Processes(Executor):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         self._context = _context()
-        self._before = {k: os.environ.get(k) for k in _ONE_THREAD}
-        os.environ.update(_ONE_THREAD)  # the server and its workers inherit them
+        self._before = {k: os.environ.get(k) for k in ONE_THREAD}
+        os.environ.update(ONE_THREAD)  # the server and its workers inherit them
         self._lock = threading.RLock()  # answers arrive in threads of the pools
         self._queue: deque[_Task] = deque()
         self._pools = {self._pool() for _ in range(workers)}
@@ -114,7 +110,7 @@ class Processes(Executor):
                 if task.deaths < ATTEMPTS:
                     self._queue.appendleft(task)
                 else:
-                    task.answer.set_exception(_deadly(task))
+                    task.answer.set_exception(deadly(task.argument, task.deaths))
             elif error is not None:
                 task.answer.set_exception(error)
             else:
@@ -159,14 +155,6 @@ def _live_with_parent() -> None:
 def _watch(sentinel: int) -> None:
     wait_handles([sentinel])
     os._exit(1)  # nobody is left to hear of an exception
-
-
-def _deadly(task: _Task) -> TrainingError:
-    return TrainingError(
-        f"{task.argument}: its worker process ended without an answer {task.deaths} times (killed, "
-        "or out of memory?). Nothing finished is lost: run the same command again; fewer "
-        "`workers` in params.yaml need less memory"
-    )
 
 
 EXECUTOR = Processes

@@ -21,6 +21,7 @@ from hourglass import (
 from hourglass.candidates import Candidate
 from hourglass.config import Model, Params, write_yaml
 from hourglass.errors import TrainingError
+from hourglass.executors import Cluster
 from hourglass.failures import Failures
 from hourglass.losses import Context
 from hourglass.paths import Paths, read_json, write_csv
@@ -81,7 +82,9 @@ def run(params: Params, paths: Paths) -> None:
     names, studies = _studies(params, paths, schema, chosen)
     key = f"search {provenance.digest(names, settings.trials_per_loss)}"
     totals = dict.fromkeys((c.name for c in chosen), settings.trials_per_loss)
-    pool = executors.start(settings.executor, settings.workers, "params.yaml: search.executor")
+    cluster = Cluster(paths.root.resolve(), **params.ray.model_dump())
+    where = "params.yaml: search.executor"
+    pool = executors.start(settings.executor, settings.workers, where, cluster)
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         tracker = MlflowTracker(params.tracking.experiment, paths.root)
         parent = _parent(tracker, key, params, schema, paths)

@@ -16,7 +16,7 @@ from typing import Any
 from hourglass import executors, kept, provenance, trials
 from hourglass.config import Params, read_yaml
 from hourglass.errors import TrainingError
-from hourglass.executors import Executor
+from hourglass.executors import Cluster, Executor
 from hourglass.kept import Task
 from hourglass.paths import Paths, existing, read_json, write_csv
 from hourglass.progress import Board
@@ -55,7 +55,8 @@ def run(params: Params, paths: Paths) -> None:
         )
     several = settings.devices * settings.num_nodes > 1
     name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
-    pool = executors.start(name, workers, "params.yaml: train.executor")
+    cluster = Cluster(paths.root.resolve(), **params.ray.model_dump())
+    pool = executors.start(name, workers, "params.yaml: train.executor", cluster)
     quiet = not is_rank_zero()
     metric, unit = trials.RULERS["code_length"]
     tasks = kept.tasks(specs, schema, paths)
