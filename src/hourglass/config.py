@@ -58,7 +58,7 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Room = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 # YAML of old, and DVC's -S, make booleans of on and off.
@@ -215,7 +215,7 @@ class Ray(Section):
             "ray://HOST:PORT",
         ),
     ]
-    cpus: Share
+    cpus: Room
     gpus: Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
