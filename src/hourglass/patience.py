@@ -220,12 +220,17 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
+# What libpq adds to a refused connection.
+TIP = "Is the server running on that host and accepting TCP/IP connections?"
+
+
 def cause(error: BaseException, address: str) -> str:
     """What the innermost library said, on one line, without the password of `address`."""
     said = next((e.orig for e in _chain(error) if isinstance(e, DBAPIError) and e.orig), error)
     text = " ".join(str(said).replace(address, without_password(address)).split())
     if found := re.search(r"\(Caused by \w+\((.*)\)\)", text):  # by urllib3, behind a long address
         text = found[1].strip("'\"")
+    text = text.removesuffix(TIP).rstrip()
     # Some libraries write the address in their own way; then signs such as spaces are escaped.
     return re.sub(r"(://[^\s/:@]*):\S*@", r"\1:***@", text).rstrip(".")
 

@@ -1,6 +1,7 @@
 """Opens the store of the search's trials: a SQLite file, or a database on a server."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import optuna
@@ -17,15 +18,15 @@ from hourglass.paths import replacing
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-# The packages that have the drivers, by the kind of database.
-DRIVERS = {"postgresql": "psycopg[binary]", "mysql": "PyMySQL"}
+# Packages of drivers whose name is not their module's.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 # A server that hangs, or a machine that vanished, becomes an error after seconds: libpq would wait
-# for two minutes and more.
+# for two minutes and more. Options of libpq; what the URL says counts more.
 SECONDS = {
-    "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
 }
 
 
@@ -57,7 +58,7 @@ def opened(url: str, root: Path) -> BaseStorage:
         name = f"the study store at {url}"
         return patience.through_outages(name, url, lambda: optuna.storages.RDBStorage(url))
     except ModuleNotFoundError as error:
-        package = DRIVERS.get(url.partition(":")[0].partition("+")[0], error.name)
+        package = DRIVERS.get(str(error.name), error.name)
         raise ConfigError(
             f"params.yaml: search.storage: {shown!r} needs the module {error.name}, which is not "
             f'installed: python -m pip install "{package}"'
@@ -71,9 +72,9 @@ def opened(url: str, root: Path) -> BaseStorage:
 
 def _on_server(url: URL) -> BaseStorage:
     """A store on a server: a connection each time, so that none goes stale while trials run."""
+    options: dict[str, Any] = {"poolclass": NullPool}
     if url.get_driver_name() in ("psycopg", "psycopg2"):
-        url = url.update_query_dict({k: v for k, v in SECONDS.items() if k not in url.query})
-    options = {"poolclass": NullPool}
+        options["connect_args"] = {k: v for k, v in SECONDS.items() if k not in url.query}
     with create_engine(url, **options).begin() as connection:
         if url.get_backend_name() == "postgresql":
             # Searches that begin at the same time would all make the tables, and fail.
