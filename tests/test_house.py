@@ -23,11 +23,8 @@ DVC_YAML = ROOT / "dvc.yaml"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINNED = re.compile(r"^([\w.-]+)==([\w.]+)$", re.MULTILINE)
 GPU = ("nvidia-", "cuda-", "triton")  # what builds of torch for GPUs add, pinned by torch itself
-COMMANDS_ONLY = {
-    "dvc",
-    "optuna-dashboard",
-    "psycopg",
-}  # run, or named in an address; never imported
+# Run, or named in an address; never imported.
+COMMANDS_ONLY = {"dvc", "optuna-dashboard", "psycopg"}
 
 
 # --- one word names a stage everywhere ------------------------------------------------------------
