@@ -114,8 +114,8 @@ def measure_trials(root: Path, sizes: list[int]) -> Result:
                 each = (seconds[many] - seconds[few]) / (many - few) / (0.7 * rows)
                 fixed = seconds[few] - each * few * 0.7 * rows
                 print(
-                    f"  {workers} workers, {rows:7d} rows: {shown}; {1e6 * each:6.1f} s a million "
-                    f"rows x epochs, {fixed:5.2f} s beside them",
+                    f"  {workers} workers, {rows:7d} rows: {shown}; {1e6 * each:6.1f} s per "
+                    f"million rows x epochs, {fixed:5.2f} s beside them",
                     flush=True,
                 )
     assert result is not None  # noqa: S101  there is at least one size
