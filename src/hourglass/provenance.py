@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent
 PURE = (
     "batches.py",
     "bundle.py",
+    "checkpoints.py",
     "codelength.py",
     "hiding.py",
     "inputs.py",
