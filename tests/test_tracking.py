@@ -199,6 +199,13 @@ def restored():
 
 
 @pytest.mark.usefixtures("restored")
+def test_a_store_that_cannot_be_made_is_named_with_the_remedy(monkeypatch, tmp_path):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a file/mlflow.db")
+    with pytest.raises(TrackingError, match=r"a file/mlflow\.db can't be made: .*Name another"):
+        MlflowTracker("tests", tmp_path)
+
+
 def test_a_store_that_is_no_database_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)

@@ -399,9 +399,16 @@ def _make_whole(uri: str) -> None:
     from sqlalchemy.engine import make_url
 
     name = make_url(uri).database if uri.startswith("sqlite:") else None
-    if name not in (None, "", ":memory:") and not Path(str(name)).exists():
+    if name in (None, "", ":memory:") or Path(str(name)).exists():
+        return
+    try:
         with replacing(Path(str(name))) as beside:
             MlflowClient(f"sqlite:///{beside}").search_experiments()
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow's store at {uri} can't be made: {error.strerror} ({error.filename}). Name "
+            "another store (MLFLOW_TRACKING_URI); finished trials are kept"
+        ) from error
 
 
 def tracking_uri(root: Path) -> str:
