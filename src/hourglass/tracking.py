@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths, replacing
@@ -255,6 +257,8 @@ class MlflowTracker(Tracker):
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
             run = found[0] if found else self._new(key, name, tags, parent, seconds)
+            if found and run.info.status != "FINISHED":
+                _remove_half_uploads(run.info.artifact_uri)
             if run.info.status in ("KILLED", "FAILED"):
                 self.client.update_run(run.info.run_id, "RUNNING")
         return MlflowRun(self.client, self.uri, key, run)
@@ -388,6 +392,15 @@ def end_unfinished(status: str) -> None:
     last = threading.Thread(target=end, daemon=True)
     last.start()
     last.join(PATIENCE)
+
+
+def _remove_half_uploads(uri: str) -> None:
+    """Removes what MLflow writes beside an artifact in a local folder, and a kill leaves there."""
+    split = urlsplit(uri)
+    if split.scheme in ("", "file"):
+        folder = Path(url2pathname(split.path) if split.scheme else uri)
+        for left in folder.rglob(".artifact.uploading.*"):
+            left.unlink(missing_ok=True)
 
 
 def _make_whole(uri: str) -> None:
