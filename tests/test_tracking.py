@@ -131,6 +131,17 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
 
 
+def test_half_an_artifact_that_a_kill_left_is_removed(mlflow_tracker, tmp_path):
+    """MLflow uploads beside the artifact and renames."""
+    run = mlflow_tracker.run("a killed upload", "a name", {})
+    (tmp_path / "note.txt").write_text("x")
+    run.artifact(tmp_path / "note.txt")
+    uri = mlflow_tracker.client.get_run(run.id).info.artifact_uri
+    (Path(uri.removeprefix("file://")) / ".artifact.uploading.abcdefgh").touch()
+    mlflow_tracker.run("a killed upload", "a name", {})
+    assert [a.path for a in mlflow_tracker.client.list_artifacts(run.id)] == ["note.txt"]
+
+
 @pytest.mark.parametrize("how", ["KILLED", "FAILED"])
 def test_the_run_of_a_stage_that_breaks_off_is_opened_again(mlflow_tracker, tmp_path, how):
     key = f"a run that is {how}"
@@ -199,6 +210,13 @@ def restored():
 
 
 @pytest.mark.usefixtures("restored")
+def test_a_store_that_cannot_be_made_is_named_with_the_remedy(monkeypatch, tmp_path):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a file/mlflow.db")
+    with pytest.raises(TrackingError, match=r"a file/mlflow\.db can't be made: .*Name another"):
+        MlflowTracker("tests", tmp_path)
+
+
 def test_a_store_that_is_no_database_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths, replacing
@@ -266,6 +268,8 @@ class MlflowTracker(Tracker):
                 [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
             )
             run = found[0] if found else self._new(key, name, tags, parent, start)
+            if found and run.info.status != "FINISHED":
+                _remove_half_uploads(run.info.artifact_uri)
             if run.info.status in ("KILLED", "FAILED"):
                 self.client.update_run(run.info.run_id, "RUNNING")
             return run
@@ -409,6 +413,15 @@ def end_unfinished(status: str) -> None:
     last.join(PATIENCE)
 
 
+def _remove_half_uploads(uri: str) -> None:
+    """Removes what MLflow writes beside an artifact in a local folder, and a kill leaves there."""
+    split = urlsplit(uri)
+    if split.scheme in ("", "file"):
+        folder = Path(url2pathname(split.path) if split.scheme else uri)
+        for left in folder.rglob(".artifact.uploading.*"):
+            left.unlink(missing_ok=True)
+
+
 def _make_whole(uri: str) -> None:
     """Makes a SQLite store beside its place, then renames it: MLflow can't mend half a store.
 
@@ -418,9 +431,16 @@ def _make_whole(uri: str) -> None:
     from sqlalchemy.engine import make_url
 
     name = make_url(uri).database if uri.startswith("sqlite:") else None
-    if name not in (None, "", ":memory:") and not Path(str(name)).exists():
+    if name in (None, "", ":memory:") or Path(str(name)).exists():
+        return
+    try:
         with replacing(Path(str(name))) as beside:
             MlflowClient(f"sqlite:///{beside}").search_experiments()
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow's store at {uri} can't be made: {error.strerror} ({error.filename}). Name "
+            "another store (MLFLOW_TRACKING_URI); finished trials are kept"
+        ) from error
 
 
 def tracking_uri(root: Path) -> str:

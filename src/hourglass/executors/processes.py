@@ -1,6 +1,5 @@
 """Runs tasks in processes of this machine that start once and keep their imports."""
 
-import contextlib
 import logging
 import multiprocessing
 import os
@@ -140,8 +139,7 @@ def _end(pool: ProcessPoolExecutor) -> None:
     for process in processes:
         process.kill()
     for process in processes:
-        with contextlib.suppress(AssertionError):  # a thread of the pool has joined it already
-            process.join()
+        process.join()
 
 
 def _live_with_parent() -> None:

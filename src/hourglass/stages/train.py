@@ -53,14 +53,14 @@ def run(params: Params, paths: Paths) -> None:
             "(with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under Slurm or torchrun)",
             settings.num_nodes,
         )
+    tasks = kept.tasks(specs, schema, paths)
+    results = _found(tasks, paths) if settings.num_nodes == 1 else {}
     several = settings.devices * settings.num_nodes > 1
     name, workers = ("serial", 1) if several else (settings.executor, settings.workers)
     cluster = Cluster(paths.root.resolve(), **params.ray.model_dump())
     pool = executors.start(name, workers, "params.yaml: train.executor", cluster)
     quiet = not is_rank_zero()
     metric, unit = trials.RULERS["code_length"]
-    tasks = kept.tasks(specs, schema, paths)
-    results = _found(tasks, paths) if settings.num_nodes == 1 else {}
     with pool, Board("train", totals, unit, quiet=quiet) as board:
         futures = {pool.submit(kept.run, task): task for task in tasks if task not in results}
         tracker = _tracker(params, paths)
