@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,6 +23,7 @@ from hourglass.inputs import Inputs
 from hourglass.losses import Loss
 from hourglass.losses._heads import Heads
 from hourglass.models import Autoencoder, drawn
+from hourglass.watching import Watch, Watcher
 
 # Adam's memory of squared gradients: 20 steps instead of its customary 1000. With the long memory a
 # burst of large gradients meets steps still sized for small ones: at learning rates that a search
@@ -54,12 +55,14 @@ class Schedule:
         batch_size: Rows of a global batch.
         learning_rate: Of Adam at its highest.
         seed: Of the order of rows.
+        watch: When the fit ends before its last epoch.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Fit(pl.LightningModule):
         self.plan = plan
         self.regular = regular
         self.curve: Curve = []
+        self.watcher = Watcher(plan.watch)
+        self.kept: dict[str, Tensor] = {}
         self._step = 0
         self._steps = plan.epochs * -(-rows.train.count // plan.batch_size)
         self._train_sum = torch.zeros(())
@@ -228,7 +233,7 @@ class Fit(pl.LightningModule):
         self._seen_sum_F += (~target_BF.isnan()).sum(dim=0)
 
     def on_validation_epoch_end(self) -> None:
-        """Adds the epoch to the curve.
+        """Adds the epoch to the curve, and heeds what the watcher says of it.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -252,6 +257,10 @@ class Fit(pl.LightningModule):
                 "val_gauss_bits": bits,
             }
         )
+        self.watcher.see(bits)
+        if self.watcher.keep:
+            self.kept = {k: v.detach().clone() for k, v in self.state_dict().items()}
+        self.trainer.should_stop = self.watcher.stop
 
     def _bits(self) -> float:
         seen_F = self._all_sum(self._seen_sum_F)
@@ -278,6 +287,9 @@ def fit(
     network: Network, rows: Rows, plan: Schedule, regular: Regular, options: TrainerOptions
 ) -> Curve:
     """Trains the network and the loss's own parameters in place, and returns the curve.
+
+    The curve ends where `plan.watch` ended the fit. Under its patience the network, the loss and
+    the inputs are left as the epoch of fewest `val_gauss_bits` had them, else as the last one had.
 
     On return both are on the CPU in evaluation mode, in float32 whatever `precision` was.
 
@@ -308,6 +320,8 @@ def fit(
             trainer.fit(module)
         except MisconfigurationException as error:
             raise _refused(options, error) from error
+    if module.kept:
+        module.load_state_dict(module.kept)
     module.cpu().float().eval()
     return module.curve
 

@@ -41,6 +41,7 @@ from hourglass.training import (
     fit,
     is_rank_zero,
 )
+from hourglass.watching import Watch
 
 Array = NDArray[np.float64]
 
@@ -78,6 +79,7 @@ class Spec:
         resplit: Whether the seed also redraws training and validation rows.
         trainer: Options for Lightning.
         save_to: Folder for the bundle; None: nothing is kept.
+        watch: When the fit ends before its last epoch.
     """
 
     root: Path
@@ -95,6 +97,7 @@ class Spec:
     resplit: bool = False
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,17 @@ class Result:
         curve: One entry an epoch, see `training.Fit`.
         seconds: Wall time of the fit with its judgement.
         failure: Why it failed; empty if it did not.
+        pruned: Epoch at which `Spec.watch` pruned it: it has a curve, but was not judged. 0: not.
+        parts: Metric -> what it is on each of some parts of the validation rows, see
+            `metrics.by_part`; for the code lengths.
     """
 
     metrics: dict[str, float]
     curve: Curve
     seconds: float
     failure: str = ""
+    pruned: int = 0
+    parts: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,10 +182,13 @@ def run(spec: Spec) -> Result:
         resplit_seed = spec.seed if spec.resplit else None
         data = load(Paths(spec.root), spec.scaler, resplit_seed, spec.max_rows)
         bundle, curve = _fitted(spec, data)
-        values = judge(bundle, data)
+        last = curve[-1]
+        if spec.watch.prunes(len(curve), last["val_gauss_bits"]):
+            return Result({}, curve, time.perf_counter() - start, pruned=len(curve))
+        found = judge(bundle, data)
         if spec.save_to is not None and is_rank_zero():
             bundle.calibrated(data.val_NF).save(spec.save_to)
-        return Result(values, curve, time.perf_counter() - start)
+        return Result(found.metrics, curve, time.perf_counter() - start, parts=found.parts)
     except FAILURES as error:
         return Result({}, [], time.perf_counter() - start, " ".join(str(error).split()))
     except torch.OutOfMemoryError as error:
@@ -330,7 +341,8 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
         unit_F=torch.from_numpy(data.scaler.scale_F[at_F]),
         floor_F=torch.tensor(steps, dtype=torch.float64),
     )
-    plan = Schedule(spec.epochs, spec.batch_size, spec.hyper["learning_rate"], spec.seed)
+    rate = spec.hyper["learning_rate"]
+    plan = Schedule(spec.epochs, spec.batch_size, rate, spec.seed, spec.watch)
     model = spec.model
     regular = Regular(model.corruption, model.corruption_amount, model.sparsity)
     with torch.random.fork_rng(devices=[]):
@@ -393,7 +405,20 @@ def typical(residual_NF: torch.Tensor) -> float:
     return max(scale if scale > 1e-3 * rms else rms, 1e-6)
 
 
-def judge(bundle: Bundle, data: Data) -> dict[str, float]:
+@dataclass(frozen=True)
+class Judgement:
+    """What the rulers say of validation rows.
+
+    Attributes:
+        metrics: As `Result.metrics`.
+        parts: As `Result.parts`.
+    """
+
+    metrics: dict[str, float]
+    parts: dict[str, list[float]]
+
+
+def judge(bundle: Bundle, data: Data) -> Judgement:
     """The rulers on validation rows, the same for every loss.
 
     Raises:
@@ -411,12 +436,12 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     first_NW, last_NW = hiding.answers(bundle.reconstruct, val_NF[few], columns)
     masked_NF = codelength.cross_fitted_bits(val_NF[few], last_NW, columns)
     few_N = None if count_N is None else count_N[few]
+    shown = (bits_NF, seen_NF, extra_N, count_N)
+    hidden = (masked_NF, seen_NF[few], extra_N[few], few_N)
     guess_NW = np.broadcast_to(data.mean_W, first_NW.shape)
     values = {
-        "bits_per_feature": metrics.bits_per_feature(bits_NF, seen_NF, extra_N, count_N),
-        "bits_per_feature_masked": metrics.bits_per_feature(
-            masked_NF, seen_NF[few], extra_N[few], few_N
-        ),
+        "bits_per_feature": metrics.bits_per_feature(*shown),
+        "bits_per_feature_masked": metrics.bits_per_feature(*hidden),
         **metrics.measure(wide_NW, reconstruction_NW, scale_W),
         "imputation_nrmse": metrics.measure(wide_NW[few], first_NW, scale_W)["nrmse"],
         "imputation_nrmse_mean": metrics.measure(wide_NW[few], guess_NW, scale_W)["nrmse"],
@@ -424,7 +449,11 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(f"{name} of validation rows is {value}")
-    return values
+    parts = {
+        "bits_per_feature": metrics.by_part(*shown),
+        "bits_per_feature_masked": metrics.by_part(*hidden),
+    }
+    return Judgement(values, parts)
 
 
 # Objective -> the metric that it reads, and what that is counted in, for people.
