@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import settings
 from tests.fits import schema
 
 from hourglass import config
+from hourglass.config import Params
 from hourglass.paths import Paths
 from hourglass.stages import train
 from hourglass.trials import Spec
+from hourglass.watching import Watch
 
 PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
 BEST = {
@@ -24,9 +27,9 @@ BEST = {
 }
 
 
-def specs(rows: int, split: str = "random") -> list[Spec]:
+def specs(rows: int, split: str = "random", params: Params = PARAMS) -> list[Spec]:
     counts = {"train": rows - 9, "val": 9, "test": 9}
-    return train._specs(PARAMS, Paths(), replace(schema(), rows=counts, split=split), BEST)
+    return train._specs(params, Paths(), replace(schema(), rows=counts, split=split), BEST)
 
 
 @pytest.mark.parametrize(("rows", "redrawn"), [(4999, True), (5000, False)])
@@ -51,3 +54,8 @@ def test_each_finalist_is_fitted_once_a_seed_as_best_yaml_says():
     assert all(s.heads == {"count": "poisson"} and s.scaler == "unit" for s in found)
     assert {s.memory_mb for s in found} == {PARAMS.train.memory_mb}
     assert len({s.save_to for s in found}) == len(found)
+
+
+def test_the_patience_of_finalists_is_their_own():
+    own = settings.params(search={"patience": 3}, train={"patience": 9})
+    assert all(s.watch == Watch(patience=9) for s in specs(100, params=own))

@@ -90,7 +90,7 @@ class Rows:
         at_F: Positions of the columns that are numbers, among the features.
         at_W: The same in a reconstruction.
         unit_F: Original units that one scaled unit is worth, for each column that is a number.
-        floor_F: Smallest error worth telling apart, original units (the resolution), likewise.
+        floor_F: Smallest error worth telling apart, original units, likewise.
     """
 
     train: Feed

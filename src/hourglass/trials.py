@@ -29,7 +29,7 @@ from hourglass.moments import moments, telling
 from hourglass.paths import Paths, existing, read_json
 from hourglass.provenance import require_same_rows
 from hourglass.scaling import Scaler
-from hourglass.schema import Kind, Schema, searched_kind
+from hourglass.schema import Column, Kind, Schema, searched_kind
 from hourglass.splitting import resplit
 from hourglass.training import (
     Curve,
@@ -332,14 +332,14 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
     recipe = _recipe(spec, data.schema, seen)
     columns = data.schema.columns
     at_F, at_W = wide.single(columns)
-    steps = [columns[f].resolution or 1e-12 for f in at_F]
+    floors = [smallest_error(columns[f]) for f in at_F]
     rows = Rows(
         train=_feed(spec, data),
         val_NF=torch.from_numpy(data.val_scaled_NF),
         at_F=torch.from_numpy(at_F),
         at_W=torch.from_numpy(at_W),
         unit_F=torch.from_numpy(data.scaler.scale_F[at_F]),
-        floor_F=torch.tensor(steps, dtype=torch.float64),
+        floor_F=torch.tensor(floors, dtype=torch.float64),
     )
     rate = spec.hyper["learning_rate"]
     plan = Schedule(spec.epochs, spec.batch_size, rate, spec.seed, spec.watch)
@@ -352,6 +352,17 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
         inputs.fill_F.copy_(torch.from_numpy(fill_F))
         curve = fit(Network(inputs, autoencoder, loss), rows, plan, regular, spec.trainer)
     return Bundle(recipe, data.schema, data.scaler, inputs, autoencoder, loss), curve
+
+
+def smallest_error(column: Column) -> float:
+    """What of a column's root mean squared error is worth telling apart, original units.
+
+    Of rounded numbers the error of rounding. Flags and counts are reconstructed as means, which lie
+    between the values: were errors below a whole step alike, the curve of a table of flags would be
+    flat.
+    """
+    step = column.resolution or 1e-12
+    return step / 100 if column.kind in (Kind.BINARY, Kind.COUNT) else step / math.sqrt(12)
 
 
 def _feed(spec: Spec, data: Data) -> Feed:
