@@ -316,5 +316,5 @@ def test_what_is_written_as_yaml_is_read_back(tmp_path_factory, tree):
 
 def test_a_race_needs_a_ruler_that_adds_up_over_rows():
     settings.params(search={"allocation": "racing", "objective": "code_length_masked"})
-    with pytest.raises(ValidationError, match="allocation racing needs .* got 'rmse'.*: equal"):
+    with pytest.raises(ValidationError, match=r"allocation racing needs .* got 'rmse'.*: equal"):
         settings.params(search={"allocation": "racing", "objective": "rmse"})
