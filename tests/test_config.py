@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests import settings
 
 from hourglass import config
 from hourglass.errors import ConfigError, UnknownNameError
@@ -109,6 +110,9 @@ def test_parameters_are_frozen(tmp_path):
         ("kinds: {}", "kinds: {length (cm): real}", "preprocess.kinds.length (cm) must be 'continuous', 'binary', 'count' or 'categorical', got 'real'"),
         ("scalers: all", "scalers: every", "search.scalers must be 'all' or 'advised', got 'every'"),
         ("corruption: none", "corruption: gaus", "model.corruption must be 'none', 'mask' or 'gauss', got 'gaus', did you mean 'gauss'?"),
+        ("pruner: none", "pruner: hyperband", "search.pruner must be 'none', 'median' or 'halving', got 'hyperband'"),
+        ("allocation: equal", "allocation: race", "search.allocation must be 'equal' or 'racing', got 'race', did you mean 'racing'?"),
+        ("patience: 0            # as", "patience: -1 # as", "train.patience must be at least 0, got -1"),
         ("split: auto", "split: rows", "preprocess.split must be 'auto', 'random', 'group' or 'time', got 'rows'"),
         ("colour: grey", "colour: gray", "preprocess.image.colour must be 'grey' or 'rgb', got 'gray', did you mean 'grey'?"),
         # losses for kinds of columns
@@ -316,3 +320,9 @@ def test_what_is_written_as_yaml_is_read_back(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("yaml") / "a.yaml"
     config.write_yaml(path, tree)
     assert config.read_yaml(path) == tree
+
+
+def test_a_race_needs_a_ruler_that_adds_up_over_rows():
+    settings.params(search={"allocation": "racing", "objective": "code_length_masked"})
+    with pytest.raises(ValidationError, match=r"allocation racing needs .* got 'rmse'.*: equal"):
+        settings.params(search={"allocation": "racing", "objective": "rmse"})

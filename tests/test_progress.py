@@ -38,6 +38,28 @@ def test_a_failed_fit_counts_but_is_never_the_best(said):
     assert said()[1].endswith("best so far: mse 3.000")
 
 
+def test_pruned_fits_are_counted_apart_from_failed_ones(said):
+    with Board("search", {"mse": 3}, "bits per feature") as board:
+        board.done("mse", 3.0)
+        board.done("mse", None, pruned=True)
+        board.done("mse", None)
+    assert "search: 1/3, about" in said()[0]
+    assert "search: 2/3 (1 pruned), about" in said()[1]
+    assert (board._pruned["mse"], board._failed["mse"]) == (1, 1)
+
+
+def test_a_loss_that_gets_no_further_fits_is_not_waited_for(said):
+    totals = {"mse": 4, "mae": 3}
+    with Board("search", totals, "bits per feature") as board:
+        for loss in ("mse", "mae", "mae"):
+            board.done(loss, 3.0)
+        board.ends("mse")
+        board.done("mae", 2.0)
+    assert "search: 3/7, about" in said()[-2]
+    assert "search: 4/4, about 0 s left" in said()[-1]
+    assert totals == {"mse": 4, "mae": 3}  # the caller's own
+
+
 def test_a_quiet_board_says_nothing(said):
     with Board("train", {"mse": 1}, "bits per feature", quiet=True) as board:
         board.done("mse", 1.0)

@@ -14,9 +14,12 @@ from hourglass.config import Params
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.losses import Context
 from hourglass.paths import Paths
+from hourglass.racing import Drop
 from hourglass.search import Outcome
 from hourglass.stages import search, train
+from hourglass.tracking import MemoryTracker
 from hourglass.trials import Result
+from hourglass.watching import Watch
 
 PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
 HEADS = (("binary", "bce"), ("count", "poisson"), ("categorical", "cross_entropy"))
@@ -92,11 +95,13 @@ def test_a_trial_without_alternatives_has_the_candidates_scaler_and_the_network_
 
 def test_a_trial_has_all_that_params_say(tmp_path):
     hyper = {"learning_rate": 0.01, "delta": 1.0, "scaler": "unit", "hidden": "16"}
-    spec = search._spec(params(max_rows=77, seed=5), Paths(tmp_path), SEVERAL, hyper)
+    own = params(max_rows=77, seed=5, patience=7)
+    spec = search._spec(own, Paths(tmp_path), SEVERAL, hyper, {30: 2.5})
     assert (spec.name, spec.loss, spec.heads) == ("huber+poisson", "huber", dict(HEADS))
     assert (spec.scaler, spec.model.hidden) == ("unit", (16,))
     assert (spec.max_rows, spec.seed, spec.resplit, spec.save_to) == (77, 5, False, None)
     assert spec.memory_mb == PARAMS.train.memory_mb
+    assert spec.watch == Watch({30: 2.5}, 7)
     assert (spec.epochs, spec.batch_size) == (PARAMS.search.epochs, PARAMS.search.batch_size)
 
 
@@ -112,7 +117,7 @@ def reported(tmp_path) -> Paths:
         ],
         ONE: [outcome(ONE, 0, None, hidden="128"), outcome(ONE, 1, 2.5, **hidden)],
     }
-    search._report(params(hidden=((16, 8),)), Paths(tmp_path), outcomes, "d")
+    search._report(params(hidden=((16, 8),)), Paths(tmp_path), outcomes, "d", {})
     return Paths(tmp_path)
 
 
@@ -164,6 +169,7 @@ def test_a_finalist_is_fitted_as_its_best_trial_was(reported):
         reported,
         SEVERAL,
         {"learning_rate": 0.01, "delta": 0.5, "scaler": "unit", "hidden": "16-8"},
+        {},
     )
     finalist = of["huber+poisson"]
     same = ("name", "loss", "heads", "scaler", "hyper", "model", "batch_size", "memory_mb")
@@ -174,7 +180,7 @@ def test_a_finalist_is_fitted_as_its_best_trial_was(reported):
 
 def test_a_candidate_whose_trials_all_failed_is_left_out_with_its_cause(tmp_path, caplog):
     outcomes = {SEVERAL: [outcome(SEVERAL, 0, None)], ONE: [outcome(ONE, 0, 2.5)]}
-    search._report(PARAMS, Paths(tmp_path), outcomes, "d")
+    search._report(PARAMS, Paths(tmp_path), outcomes, "d", {})
     assert list(config.read_yaml(Paths(tmp_path).search("best.yaml"))) == ["mse"]
     assert "huber+poisson: all trials failed, the first: it diverged" in caplog.text
 
@@ -182,7 +188,7 @@ def test_a_candidate_whose_trials_all_failed_is_left_out_with_its_cause(tmp_path
 def test_a_search_without_one_good_trial_stops_with_the_causes(tmp_path):
     outcomes = {SEVERAL: [outcome(SEVERAL, 0, None)], ONE: [outcome(ONE, 0, None)]}
     with pytest.raises(TrainingError, match=r"(?s)huber\+poisson: it diverged.*mse: it diverged"):
-        search._report(PARAMS, Paths(tmp_path), outcomes, "d")
+        search._report(PARAMS, Paths(tmp_path), outcomes, "d", {})
     assert not Paths(tmp_path).search("best.yaml").exists()
 
 
@@ -199,12 +205,15 @@ def test_what_changes_a_trial_gives_its_study_another_name(tmp_path):
         name(params(storage="sqlite:///a.db")),
         name(params(max_rows=99)),
         name(params(hidden=((16,),))),
+        name(params(pruner="median")),
+        name(params(pruner="halving")),
+        name(params(patience=5)),
         name(PARAMS.model_copy(update={"train": memory})),
         name(PARAMS.model_copy(update={"model": model})),
     }
-    assert len(named) == 5
+    assert len(named) == 8
     more = {"trials_per_loss": 99, "workers": 7, "executor": "serial", "storage": "sqlite:///b.db"}
-    assert name(params(**more)) in named
+    assert name(params(**more, allocation="racing")) in named
 
 
 def test_a_bottleneck_as_wide_as_the_table_is_warned_of(caplog):
@@ -221,3 +230,46 @@ def test_a_network_for_other_data_is_refused_before_candidates_are_named(tmp_pat
     with caplog.at_level("INFO"), pytest.raises(ConfigError, match="made for images"):
         search.run(PARAMS.model_copy(update={"model": model}), paths)
     assert not caplog.records
+
+
+def test_pruned_trials_and_dropped_losses_are_told_where_people_look(tmp_path):
+    pruned = Outcome(SEVERAL, 1, {"learning_rate": 0.01}, None, Result({}, [{}], 0.5, pruned=30))
+    outcomes = {
+        SEVERAL: [outcome(SEVERAL, 0, 3.0), pruned],
+        ONE: [outcome(ONE, 0, 2.5), outcome(ONE, 1, 2.5)],
+    }
+    drop = Drop("huber+poisson", 2, "mse", 0.5, 0.4, 0.6)
+    search._report(PARAMS, Paths(tmp_path), outcomes, "d", {"huber+poisson": drop})
+    with Paths(tmp_path).search("trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["state"], r["objective"], r["pruned_at"]) for r in rows] == [
+        ("complete", "3.0", ""),
+        ("pruned", "", "30"),
+        ("complete", "2.5", ""),
+        ("complete", "2.5", ""),
+    ]
+    sentence = "dropped after 2 trials: 0.500 (0.400 to 0.600) bits behind mse"
+    assert [r["dropped"] for r in rows] == ["", sentence, "", ""]
+    best = config.read_yaml(Paths(tmp_path).search("best.yaml"))
+    assert best["huber+poisson"]["dropped"] == sentence
+    assert best["huber+poisson"]["trial"] == 0
+    assert "dropped" not in best["mse"]
+    note = search._note(PARAMS, mixed_schema(), {"huber+poisson": drop})
+    assert note.endswith(f"\n- huber+poisson was {sentence}")
+
+
+def test_a_pruned_trial_is_recorded_with_a_tag_and_has_not_failed():
+    tracker = MemoryTracker()
+    parent = tracker.run("search x", "search", {})
+    curve = [{"epoch": 1, "train_loss": 1.0, "val_loss": 1.0, "val_gauss_bits": 2.0}]
+    search._record(
+        tracker,
+        parent,
+        Outcome(ONE, 1, {"learning_rate": 0.1}, None, Result({}, curve, 1.0, pruned=1)),
+    )
+    child = next(r for r in tracker.runs.values() if r.key == "search x mse 1")
+    assert child.tags["hourglass.pruned"] == "epoch 1"
+    assert "hourglass.failure" not in child.tags
+    assert child.finished
+    assert not child.failed
+    assert child.recorded_curve == curve

@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import settings
 from tests.fits import make_files, schema, spec
 
 from hourglass import config, kept
+from hourglass.config import Params
 from hourglass.paths import Paths
 from hourglass.stages import train
 from hourglass.trials import Spec
+from hourglass.watching import Watch
 
 PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
 BEST = {
@@ -24,9 +27,9 @@ BEST = {
 }
 
 
-def specs(rows: int, split: str = "random") -> list[Spec]:
+def specs(rows: int, split: str = "random", params: Params = PARAMS) -> list[Spec]:
     counts = {"train": rows - 9, "val": 9, "test": 9}
-    return train._specs(PARAMS, Paths(), replace(schema(), rows=counts, split=split), BEST)
+    return train._specs(params, Paths(), replace(schema(), rows=counts, split=split), BEST)
 
 
 @pytest.mark.parametrize(("rows", "redrawn"), [(4999, True), (5000, False)])
@@ -62,3 +65,8 @@ def test_a_killed_train_puts_back_what_it_finished_and_nothing_else(tmp_path):
     (paths.model("mse", 2) / "half").mkdir(parents=True)
     assert train._found(tasks, paths) == {tasks[0]: result}
     assert [str(p.relative_to(paths.models)) for p in paths.models.glob("*/*")] == ["mse/1"]
+
+
+def test_the_patience_of_finalists_is_their_own():
+    own = settings.params(search={"patience": 3}, train={"patience": 9})
+    assert all(s.watch == Watch(patience=9) for s in specs(100, params=own))

@@ -19,6 +19,7 @@ from hourglass.losses._heads import Head, Heads
 from hourglass.models import Architecture, drawn
 from hourglass.schema import Column, Kind, Schema
 from hourglass.training import Curve, Fit, Network, Regular, Rows, Schedule, TrainerOptions, fit
+from hourglass.watching import Watch
 
 F = 6
 ALL_F = torch.arange(F)
@@ -275,7 +276,8 @@ class Dies(Checkpoint):
 
 def resumed(folder: Path, epochs: int, given: Rows, **about: object) -> tuple[Network, Curve]:
     """A fit that is killed after some epochs, and again after one more, and then goes on."""
-    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")))
+    watch = about.pop("watch", Watch())
+    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")), watch)
     regular, options = about.pop("regular", PLAIN), about.pop("options", CPU)
     for left in (epochs, 1):
         with pytest.raises(Killed):
@@ -288,7 +290,8 @@ def resumed(folder: Path, epochs: int, given: Rows, **about: object) -> tuple[Ne
 
 
 def uninterrupted(given: Rows, **about: object) -> tuple[Network, Curve]:
-    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")))
+    watch = about.pop("watch", Watch())
+    plan = Schedule(7, 32, 1e-2, 0, str(about.pop("compiling", "auto")), watch)
     regular, options = about.pop("regular", PLAIN), about.pop("options", CPU)
     made = network(**about)
     return made, fit(made, given, plan, regular, options)
@@ -306,6 +309,7 @@ CASES = {
     "draws": {"variational": True},
     "learned scales": {"loss": "student_t"},
     "64 bits": {"options": replace(CPU, precision="64-true")},
+    "patience": {"watch": Watch(patience=6)},
 }
 
 

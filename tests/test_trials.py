@@ -74,7 +74,9 @@ def test_the_same_spec_gives_the_same_result_and_the_same_files(root, tmp_path):
 def test_a_saved_bundle_scores_what_the_fit_reported(root, tmp_path):
     result = trials.run(replace(spec(root), save_to=tmp_path / "bundle"))
     bundle = Bundle.load(tmp_path / "bundle")
-    assert trials.judge(bundle, trials.load(Paths(root), "standard", None)) == result.metrics
+    assert (
+        trials.judge(bundle, trials.load(Paths(root), "standard", None)).metrics == result.metrics
+    )
     again = codelength.fit(VAL, bundle.reconstruct(VAL), columns())
     assert bundle.calibration == again  # validation rows, never others
 
@@ -217,7 +219,7 @@ def test_what_a_loss_may_know_depends_on_no_number_of_threads(root, monkeypatch)
 
 def test_the_judge_compares_across_losses_in_original_units(root):
     data = trials.load(Paths(root), "standard", None)
-    exact, off = trials.judge(Echo(), data), trials.judge(Echo(0.9), data)
+    exact, off = trials.judge(Echo(), data).metrics, trials.judge(Echo(0.9), data).metrics
     assert (exact["rmse"], exact["mae"]) == (0.0, 0.0)
     assert off["rmse"] == pytest.approx(0.1 * np.sqrt(np.square(VAL).mean()))
     assert exact["bits_per_feature"] < off["bits_per_feature"]
@@ -227,7 +229,7 @@ def test_a_column_that_hardly_varies_counts_in_steps_of_its_resolution(root):
     """A survivor of mutation: errors were divided by a spread far below the resolution of 0.5."""
     data = trials.load(Paths(root), "standard", None)
     spread_W = np.where(np.arange(6) == 0, 1e-3, data.spread_W)
-    values = trials.judge(Echo(0.9), replace(data, spread_W=spread_W))
+    values = trials.judge(Echo(0.9), replace(data, spread_W=spread_W)).metrics
     scale_F = np.where(np.arange(6) == 0, 0.5, data.spread_W)
     assert values["nrmse"] == pytest.approx(np.sqrt(np.square(0.1 * VAL / scale_F).mean()))
 
@@ -235,12 +237,12 @@ def test_a_column_that_hardly_varies_counts_in_steps_of_its_resolution(root):
 def test_the_judge_needs_few_rows(root):
     """A regression: some column of ten rows had no hidden value to calibrate the ruler on."""
     data = trials.load(Paths(root), "standard", None)
-    values = trials.judge(Echo(0.9), replace(data, val_NF=VAL[:10]))
+    values = trials.judge(Echo(0.9), replace(data, val_NF=VAL[:10])).metrics
     assert math.isfinite(values["bits_per_feature_masked"])
 
 
 def test_copying_does_not_win_the_masked_code_length(root):
-    values = trials.judge(Echo(), trials.load(Paths(root), "standard", None))
+    values = trials.judge(Echo(), trials.load(Paths(root), "standard", None)).metrics
     assert values["bits_per_feature_masked"] > values["bits_per_feature"] + 3
 
 
@@ -391,7 +393,9 @@ def test_bits_of_a_mixed_table_are_a_mean_over_what_was_observed(mixed, tmp_path
     assert 0 < seen_NF.sum() < seen_NF.size
     expected = bits_NF[seen_NF].sum() / seen_NF.sum()
     assert result.metrics["bits_per_feature"] == pytest.approx(expected)
-    assert trials.judge(bundle, trials.load(Paths(mixed), "standard", None)) == result.metrics
+    assert (
+        trials.judge(bundle, trials.load(Paths(mixed), "standard", None)).metrics == result.metrics
+    )
 
 
 def test_hidden_values_are_filled_in_better_than_by_the_mean(mixed, root):
@@ -402,7 +406,7 @@ def test_hidden_values_are_filled_in_better_than_by_the_mean(mixed, root):
 
 def test_the_mean_fills_in_with_an_error_of_its_own(root):
     data = trials.load(Paths(root), "standard", None)
-    values = trials.judge(Echo(), data)
+    values = trials.judge(Echo(), data).metrics
     error = np.sqrt(np.square((VAL - data.mean_F) / data.spread_W).mean())
     assert values["imputation_nrmse_mean"] == pytest.approx(error, rel=1e-6)
     assert values["imputation_nrmse"] == pytest.approx(error, rel=1e-6)  # Echo knows no better
@@ -465,7 +469,7 @@ def test_the_ruler_is_a_mean_over_weighted_rows(tmp_path):
     paths = weighted(tmp_path, np.ones(100), count_N)
     data = trials.load(paths, "standard", None)
     np.testing.assert_allclose(data.count_val_N, count_N / 5)  # 1 on average
-    values = trials.judge(Echo(0.9), data)
+    values = trials.judge(Echo(0.9), data).metrics
     bits_NF = codelength.cross_fitted_bits(VAL, 0.9 * VAL, columns())
     expected = np.average(bits_NF.mean(axis=1), weights=count_N)
     assert values["bits_per_feature"] == pytest.approx(expected)
@@ -591,7 +595,7 @@ def test_images_and_windows_are_learned_with_and_without_gaps(tmp_path, shape, k
     assert result.metrics["imputation_nrmse"] < 0.8 * result.metrics["imputation_nrmse_mean"]
     bundle = Bundle.load(tmp_path / "bundle")
     assert bundle.recipe.architecture.inputs == count * (2 if gaps else 1)
-    assert trials.judge(bundle, trials.load(paths, "standard", None)) == result.metrics
+    assert trials.judge(bundle, trials.load(paths, "standard", None)).metrics == result.metrics
 
 
 def test_a_network_for_other_data_is_refused_before_any_step(root):
@@ -610,12 +614,17 @@ def test_a_variational_bottleneck_costs_its_divergence(root, mixed, which, tmp_p
     seen = ~np.isnan(data.val_NF)
     expected = (bits_NF.sum() + extra_N.sum()) / seen.sum()
     assert result.metrics["bits_per_feature"] == pytest.approx(expected)
-    assert trials.judge(bundle, data) == result.metrics  # the draw of a row is always the same
+    assert (
+        trials.judge(bundle, data).metrics == result.metrics
+    )  # the draw of a row is always the same
 
 
 def test_bits_beside_the_values_count(root):
     data = trials.load(Paths(root), "standard", None)
-    free, dear = trials.judge(Echo(0.9), data), trials.judge(Echo(0.9, extra=12.0), data)
+    free, dear = (
+        trials.judge(Echo(0.9), data).metrics,
+        trials.judge(Echo(0.9, extra=12.0), data).metrics,
+    )
     for name in ("bits_per_feature", "bits_per_feature_masked"):
         assert dear[name] == pytest.approx(free[name] + 2.0)  # 12 bits over 6 features
     assert dear["rmse"] == free["rmse"]

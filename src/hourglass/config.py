@@ -59,6 +59,7 @@ Positive = Annotated[int, Field(ge=1, strict=True)]
 Width = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Room = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Patience = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 # YAML of old, and DVC's -S, make booleans of on and off.
@@ -176,7 +177,10 @@ class Search(Section):
     startup_trials: Positive
     max_failed_share: Share
     objective: Literal["code_length", "code_length_masked", "rmse", "mae"]
+    pruner: Literal["none", "median", "halving"]
+    allocation: Literal["equal", "racing"]
     epochs: Positive
+    patience: Patience
     batch_size: Positive
     max_rows: Positive
     seed: Seed
@@ -186,12 +190,23 @@ class Search(Section):
     accelerator: str
     storage: str
 
+    @model_validator(mode="after")
+    def _a_race_is_run_in_code_lengths(self) -> Self:
+        if self.allocation == "racing" and not self.objective.startswith("code_length"):
+            raise ValueError(
+                f"allocation racing needs objective code_length or code_length_masked, got "
+                f"{self.objective!r}: losses are compared on parts of the rows, which add up in "
+                "bits only; or set allocation: equal"
+            )
+        return self
+
 
 class Train(Section):
     """How the finalists are fitted; the trainer's options go to Lightning as they are."""
 
     seeds: Annotated[int, Field(ge=2, strict=True)]
     epochs: Positive
+    patience: Patience
     resplit_below: Annotated[int, Field(ge=0, strict=True)]
     executor: str
     workers: Workers

@@ -42,6 +42,7 @@ LEADERBOARD = (
     "mae",
     "skill_vs_pca",
     "seeds",
+    "search_trials",
 )
 
 

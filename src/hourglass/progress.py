@@ -36,11 +36,12 @@ class Board:
     ) -> None:
         self._quiet = quiet
         self._on_terminal = sys.stderr.isatty() and not quiet
-        self._total = total
+        self._total = dict(total)
         self._title = title
         self._unit = unit
         self._done = dict.fromkeys(total, 0)
         self._failed = dict.fromkeys(total, 0)
+        self._pruned = dict.fromkeys(total, 0)
         self._best: dict[str, float] = {}
         self._start = time.monotonic()
         self._earlier = 0
@@ -72,16 +73,21 @@ class Board:
         if self._on_terminal:
             self._live.stop()
 
-    def done(self, loss: str, value: float | None, *, earlier: bool = False) -> None:
+    def done(
+        self, loss: str, value: float | None, *, earlier: bool = False, pruned: bool = False
+    ) -> None:
         """Counts a finished fit of `loss`.
 
         Args:
             loss: Its loss.
-            value: None if it failed.
+            value: None if it failed or was pruned.
             earlier: Whether an earlier run finished it: then it says nothing of the time left.
+            pruned: Whether it was pruned.
         """
         self._done[loss] += 1
-        if value is None:
+        if pruned:
+            self._pruned[loss] += 1
+        elif value is None:
             self._failed[loss] += 1
         else:
             self._best[loss] = min(value, self._best.get(loss, value))
@@ -94,14 +100,22 @@ class Board:
         elif not earlier:
             self._say()
 
+    def ends(self, loss: str) -> None:
+        """Expects no further fits of `loss`."""
+        self._total[loss] = self._done[loss]
+        self._bar.update(self._task, total=sum(self._total.values()))
+        if self._on_terminal:
+            self._live.update(self._view())
+
     def _view(self) -> Group:
-        table = Table("loss", "done", f"best ({self._unit})", "failed", box=None, pad_edge=False)
+        heads = ("loss", "done", f"best ({self._unit})", "pruned", "failed")
+        table = Table(*heads, box=None, pad_edge=False)
         leader = min(self._best, key=lambda k: self._best[k], default="")
         for loss, total in self._total.items():
             best = f"{self._best[loss]:.4f}" if loss in self._best else "-"
             style = "bold" if loss == leader else ""
-            cells = (loss, f"{self._done[loss]}/{total}", best, str(self._failed[loss] or ""))
-            table.add_row(*cells, style=style)
+            ended = (str(n[loss] or "") for n in (self._pruned, self._failed))
+            table.add_row(loss, f"{self._done[loss]}/{total}", best, *ended, style=style)
         return Group(table, self._bar)
 
     def _say(self) -> None:
@@ -112,7 +126,15 @@ class Board:
         self._said = done * 10 // total
         elapsed = time.monotonic() - self._start
         left = elapsed / (done - self._earlier) * (total - done)
+        pruned = sum(self._pruned.values())
+        ended = f" ({pruned} pruned)" if pruned else ""
         best = ", ".join(f"{k} {v:.3f}" for k, v in sorted(self._best.items(), key=lambda i: i[1]))
         log.info(
-            "%s: %d/%d, about %.0f s left; best so far: %s", self._title, done, total, left, best
+            "%s: %d/%d%s, about %.0f s left; best so far: %s",
+            self._title,
+            done,
+            total,
+            ended,
+            left,
+            best,
         )

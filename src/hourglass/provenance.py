@@ -33,6 +33,7 @@ PURE = (
     "stepping.py",
     "training.py",
     "trials.py",
+    "watching.py",
     "wide.py",
 )
 

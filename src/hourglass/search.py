@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -20,11 +20,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hourglass import stores, trials
+from hourglass import racing, stores, trials
 from hourglass.candidates import Candidate
 from hourglass.executors import Executor
 from hourglass.losses import Range
 from hourglass.provenance import digest
+from hourglass.pruning import Pruner
+from hourglass.racing import Drop, Racer
 from hourglass.trials import Result, Spec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -40,6 +42,7 @@ class Budget:
         startup: Trials drawn at random before the sampler learns.
         objective: Name of the ruler, see `trials.objective`.
         seed: Of the proposals.
+        pruner: Which trials end early.
     """
 
     trials: int
@@ -47,6 +50,7 @@ class Budget:
     startup: int
     objective: str
     seed: int
+    pruner: Pruner = field(default_factory=Pruner)
 
 
 # Hyperparameters by name: numbers of the loss, and names such as that of the scaler.
@@ -87,7 +91,7 @@ class Outcome:
         candidate: The losses.
         number: From 0, in the order of proposal.
         hyper: The hyperparameters tried.
-        value: The objective, bits per feature; None if the trial failed.
+        value: The objective, bits per feature; None if the trial failed or was pruned.
         result: What the fit gave.
     """
 
@@ -99,7 +103,7 @@ class Outcome:
 
 
 Observer = Callable[[Outcome], None]
-MakeSpec = Callable[[Candidate, Hyper], Spec]
+MakeSpec = Callable[[Candidate, Hyper, Mapping[int, float]], Spec]
 
 
 P = ParamSpec("P")
@@ -131,6 +135,9 @@ class Study:
         candidate: The losses.
         space: The searched hyperparameters.
         budget: See `Budget`.
+
+    Attributes:
+        limit: Trials it may have for now, the budget's total unless somebody sets fewer.
     """
 
     def __init__(
@@ -143,6 +150,7 @@ class Study:
     ) -> None:
         self.candidate = candidate
         self.budget = budget
+        self.limit = budget.trials
         self.space = space
         self._store = store
         self.asks = stores.patient(store).ask
@@ -155,7 +163,7 @@ class Study:
 
     @_patiently
     def outcomes(self) -> list[Outcome]:
-        """The finished trials within the budget, in the order of proposal."""
+        """The finished trials within the limit, in the order of proposal."""
         finished = [t for t in self._trials() if t.state.is_finished()]
         return [self._outcome(t) for t in finished]
 
@@ -163,15 +171,15 @@ class Study:
     def next_round(self) -> list[tuple[int, dict[str, float | str]]]:
         """The unfinished trials of the current round as (number, hyperparameters).
 
-        Empty when the budget is spent. Trials that an interruption left unfinished come again
+        Empty when the limit is reached. Trials that an interruption left unfinished come again
         with the same hyperparameters.
         """
         done = {t.number for t in self._trials() if t.state.is_finished()}
-        first = next((n for n in range(self.budget.trials) if n not in done), None)
+        first = next((n for n in range(self.limit) if n not in done), None)
         if first is None:
             return []
-        start = first // self.budget.round_size * self.budget.round_size
-        stop = min(start + self.budget.round_size, self.budget.trials)
+        start = self._start(first)
+        stop = min(start + self.budget.round_size, self.limit)
         proposals = dict(enumerate(self._propose(start), start))
         for number in range(len(self._placed()), stop):
             self._add(number, proposals[number])
@@ -179,21 +187,46 @@ class Study:
         return [(n, stored[n]) for n in range(start, stop) if n not in done]
 
     @_patiently
+    def bars(self, number: int) -> dict[int, float]:
+        """Epoch -> the most bits with which the trial goes on, from earlier rounds alone.
+
+        None while trials are drawn at random, so that the thresholds are of such trials at least.
+        """
+        start = self._start(number)
+        if start < self.budget.startup or not self.budget.pruner.rungs:
+            return {}
+        earlier = [self._outcome(t).result.curve for t in self._trials()[:start]]
+        return self.budget.pruner.bars([[p["val_gauss_bits"] for p in c] for c in earlier])
+
+    @_patiently
     def record(self, number: int, result: Result) -> Outcome:
-        """Keeps what came of a trial; what is kept already stays."""
+        """Keeps what came of a trial; what is kept already stays.
+
+        Of a pruned trial also its bits where it was looked at: the sampler learns from them.
+        """
         trial = self._placed()[number]
+        looks = [r for r in self.budget.pruner.rungs if r <= result.pruned]
+        bits = {rung: result.curve[rung - 1]["val_gauss_bits"] for rung in looks}
         state, values = TrialState.FAIL, None
-        if not result.failure:
+        if result.pruned:
+            state, values = TrialState.PRUNED, [bits[looks[-1]]]
+        elif not result.failure:
             value = trials.objective(self.budget.objective, result.metrics)
             state, values = TrialState.COMPLETE, [value]
         with suppress(UpdateFinishedTrialError):  # told already: the answer was lost
             told = json.dumps(asdict(result))
             self._store.set_trial_user_attr(trial._trial_id, "result", told)
+            for rung, value in bits.items():
+                self._store.set_trial_intermediate_value(trial._trial_id, rung, value)
             self._store.set_trial_state_values(trial._trial_id, state, values)
         return self._outcome(self._placed()[number])
 
     def _trials(self) -> list[FrozenTrial]:
-        return self._placed()[: self.budget.trials]
+        return self._placed()[: self.limit]
+
+    def _start(self, number: int) -> int:
+        """The first trial of a trial's round."""
+        return number // self.budget.round_size * self.budget.round_size
 
     def _placed(self) -> list[FrozenTrial]:
         """All trials in the order of proposal, numbered by it."""
@@ -214,6 +247,7 @@ class Study:
                 create_trial(
                     state=trial.state,
                     value=trial.value,
+                    intermediate_values=trial.intermediate_values,
                     params=trial.params,
                     distributions=self._distributions,
                 )
@@ -243,7 +277,9 @@ class Study:
 
     def _outcome(self, trial: FrozenTrial) -> Outcome:
         result = Result(**json.loads(trial.user_attrs["result"]))
-        return Outcome(self.candidate, trial.number, dict(trial.params), trial.value, result)
+        # Optuna takes the last bits of a pruned trial for its value: they are no objective.
+        value = None if result.pruned else trial.value
+        return Outcome(self.candidate, trial.number, dict(trial.params), value, result)
 
 
 def fingerprint(comparable: Mapping[str, Any], candidate: Candidate, budget: Budget) -> str:
@@ -252,18 +288,19 @@ def fingerprint(comparable: Mapping[str, Any], candidate: Candidate, budget: Bud
     The total of trials is not part of it: raising it continues the study.
     """
     sampler = (budget.round_size, budget.startup, budget.objective, budget.seed)
-    return f"{candidate.name} {digest(comparable, asdict(candidate), sampler)}"
+    rules = (*sampler, asdict(budget.pruner))
+    return f"{candidate.name} {digest(comparable, asdict(candidate), rules)}"
 
 
 def run(
     studies: Sequence[Study], executor: Executor, make_spec: MakeSpec, observe: Observer
 ) -> dict[Candidate, list[Outcome]]:
-    """Brings every study to its total; rounds of different studies overlap freely.
+    """Brings every study to its limit; rounds of different studies overlap freely.
 
     Args:
         studies: One a loss.
         executor: Where the trials run.
-        make_spec: Turns a candidate and its hyperparameters into a trial.
+        make_spec: Turns a candidate, its hyperparameters and its thresholds into a trial.
         observe: Told of every finished trial, those of earlier runs first.
 
     Returns:
@@ -273,7 +310,8 @@ def run(
 
     def launch(study: Study) -> None:
         for number, hyper in study.next_round():
-            future = executor.submit(trials.run, make_spec(study.candidate, hyper))
+            spec = make_spec(study.candidate, hyper, study.bars(number))
+            future = executor.submit(trials.run, spec)
             pending[future] = (study, number)
 
     for study in studies:
@@ -287,6 +325,59 @@ def run(
             if all(s is not study for s, _ in pending.values()):
                 launch(study)
     return {s.candidate: s.outcomes() for s in studies}
+
+
+def race(
+    studies: Sequence[Study],
+    executor: Executor,
+    make_spec: MakeSpec,
+    observe: Observer,
+    drop: Callable[[Drop], None],
+) -> dict[Candidate, list[Outcome]]:
+    """As `run`, but after a round that all have finished, those clearly behind get no further one.
+
+    What is decided after a round depends on that round and the earlier ones alone, so that a
+    search that is continued decides the same again. Nothing is decided while trials are drawn at
+    random.
+
+    Args:
+        studies: One a loss, with the same budget.
+        executor: Where the trials run.
+        make_spec: As in `run`.
+        observe: As in `run`.
+        drop: Told of every loss that is dropped.
+    """
+    told: set[tuple[Candidate, int]] = set()
+
+    def once(outcome: Outcome) -> None:
+        at = (outcome.candidate, outcome.number)
+        if at not in told:
+            told.add(at)
+            observe(outcome)
+
+    budget, running = studies[0].budget, list(studies)
+    for done in range(budget.round_size, budget.trials + budget.round_size, budget.round_size):
+        for study in running:
+            study.limit = min(done, budget.trials)
+        found = run(running, executor, make_spec, once)
+        if budget.startup <= done < budget.trials:
+            dropped = racing.clearly_behind(_racers(found, budget.objective))
+            for one in dropped:
+                drop(one)
+            running = [s for s in running if s.candidate.name not in {d.loss for d in dropped}]
+    return {s.candidate: s.outcomes() for s in studies}
+
+
+def _racers(found: Mapping[Candidate, Sequence[Outcome]], objective: str) -> dict[str, Racer]:
+    leaders = {candidate: best(outcomes) for candidate, outcomes in found.items()}
+    return {
+        candidate.name: Racer(
+            [o.value for o in found[candidate]],
+            leader.result.parts[trials.metric_of(objective)],
+        )
+        for candidate, leader in leaders.items()
+        if leader is not None
+    }
 
 
 def best(outcomes: Sequence[Outcome]) -> Outcome | None:

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,12 +27,15 @@ from hourglass.losses import Loss
 from hourglass.losses._heads import Heads
 from hourglass.models import Autoencoder, drawn
 from hourglass.stepping import BETAS, COMPILED_FROM, Autograd, Replayed, Stepper
+from hourglass.watching import Watch, Watcher
 
 log = logging.getLogger(__name__)
 
 # The learning rate rises over this share of the steps, then decays to zero as a cosine
 # (Loshchilov & Hutter 2017): without the rise, the top of the searched range diverges.
 WARM_UP = 0.05
+
+BEST = "best."  # of names in a checkpoint: weights of the epoch that is kept
 
 SEED_STRIDE = 1_000_003  # between the seeds of two fits: more than epochs, so that none is shared
 
@@ -59,6 +62,7 @@ class Schedule:
         seed: Of the order of rows.
         compiling: "off": each step goes through autograd; "auto": steps are recorded and replayed,
             and compiled where that pays; "on": compiled.
+        watch: When the fit ends before its last epoch.
     """
 
     epochs: int
@@ -66,6 +70,7 @@ class Schedule:
     learning_rate: float
     seed: int
     compiling: str = "auto"
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Rows:
         at_F: Positions of the columns that are numbers, among the features.
         at_W: The same in a reconstruction.
         unit_F: Original units that one scaled unit is worth, for each column that is a number.
-        floor_F: Smallest error worth telling apart, original units (the resolution), likewise.
+        floor_F: Smallest error worth telling apart, original units, likewise.
     """
 
     train: Feed
@@ -143,6 +148,8 @@ class Fit(pl.LightningModule):
         self.plan = plan
         self.regular = regular
         self.curve: Curve = []
+        self.watcher = Watcher(plan.watch)
+        self.kept: dict[str, Tensor] = {}
         self._step = 0
         self._steps = plan.epochs * -(-rows.train.count // plan.batch_size)
         self._train_sum = torch.zeros(())
@@ -151,6 +158,10 @@ class Fit(pl.LightningModule):
         self._earlier = None if checkpoint is None else checkpoint.load()
         if self._earlier is not None:
             self.curve = [dict(point) for point in self._earlier["curve"]]
+            for point in self.curve:
+                self.watcher.see(point["val_gauss_bits"])
+            best = {k: v for k, v in self._earlier.items() if k.startswith(BEST)}
+            self.kept = {k.removeprefix(BEST): v for k, v in best.items()}
             self._step = len(self.curve) * -(-rows.train.count // plan.batch_size)
         self._plain = not (regular.sparsity or network.autoencoder.architecture.variational)
         if regular.corruption == "mask":
@@ -218,8 +229,10 @@ class Fit(pl.LightningModule):
         """Leaves a checkpoint from time to time: all that the next epoch depends on."""
         if self._checkpoint is None or self._stepper is None or not self.trainer.is_global_zero:
             return
-        if len(self.curve) < self.plan.epochs and self._checkpoint.due():
+        over = self.watcher.stop or len(self.curve) == self.plan.epochs
+        if not over and self._checkpoint.due():
             state: dict[str, Any] = {**self._stepper.state(), "curve": self.curve}
+            state |= {BEST + name: tensor for name, tensor in self.kept.items()}
             state["order"] = self._epochs.order.get_state()
             if scaler := self.trainer.precision_plugin.state_dict():
                 state["scaler"] = scaler
@@ -294,7 +307,7 @@ class Fit(pl.LightningModule):
         self._seen_sum_F += (~target_BF.isnan()).sum(dim=0)
 
     def on_validation_epoch_end(self) -> None:
-        """Adds the epoch to the curve.
+        """Adds the epoch to the curve, and heeds what the watcher says of it.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -318,6 +331,10 @@ class Fit(pl.LightningModule):
                 "val_gauss_bits": bits,
             }
         )
+        self.watcher.see(bits)
+        if self.watcher.keep:
+            self.kept = {k: v.detach().clone() for k, v in self.state_dict().items()}
+        self.trainer.should_stop = self.watcher.stop
         self._keep()
 
     def _bits(self) -> float:
@@ -351,6 +368,9 @@ def fit(
 ) -> Curve:
     """Trains the network and the loss's own parameters in place, and returns the curve.
 
+    The curve ends where `plan.watch` ended the fit. Under its patience the network, the loss and
+    the inputs are left as the epoch of fewest `val_gauss_bits` had them, else as the last one had.
+
     On return both are on the CPU in evaluation mode, in float32 whatever `precision` was. Where a
     checkpoint is given, an earlier fit that was killed goes on from there, to the same weights.
 
@@ -383,6 +403,8 @@ def fit(
             raise _refused(options, error) from error
     if checkpoint is not None and module.trainer.is_global_zero:
         checkpoint.remove()
+    if module.kept:
+        module.load_state_dict(module.kept)
     module.cpu().float().eval()
     return module.curve
 

@@ -30,7 +30,7 @@ from hourglass.moments import moments, telling
 from hourglass.paths import Paths, existing, read_json
 from hourglass.provenance import code_version, digest, require_same_rows
 from hourglass.scaling import Scaler
-from hourglass.schema import Kind, Schema, searched_kind
+from hourglass.schema import Column, Kind, Schema, searched_kind
 from hourglass.splitting import resplit
 from hourglass.training import (
     Curve,
@@ -42,6 +42,7 @@ from hourglass.training import (
     fit,
     is_rank_zero,
 )
+from hourglass.watching import Watch
 
 Array = NDArray[np.float64]
 
@@ -88,6 +89,7 @@ class Spec:
         resplit: Whether the seed also redraws training and validation rows.
         trainer: Options for Lightning.
         save_to: Folder for the bundle; None: nothing is kept.
+        watch: When the fit ends before its last epoch.
     """
 
     root: Path
@@ -106,6 +108,7 @@ class Spec:
     resplit: bool = False
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     save_to: Path | None = None
+    watch: Watch = field(default_factory=Watch)
 
     def __str__(self) -> str:
         """For messages: "huber (scaler standard, delta 0.5, learning_rate 0.01, seed 0)"."""
@@ -125,12 +128,17 @@ class Result:
         curve: One entry an epoch, see `training.Fit`.
         seconds: Wall time of the fit with its judgement.
         failure: Why it failed; empty if it did not.
+        pruned: Epoch at which `Spec.watch` pruned it: it has a curve, but was not judged. 0: not.
+        parts: Metric -> what it is on each of some parts of the validation rows, see
+            `metrics.by_part`; for the code lengths.
     """
 
     metrics: dict[str, float]
     curve: Curve
     seconds: float
     failure: str = ""
+    pruned: int = 0
+    parts: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,10 +198,13 @@ def run(spec: Spec) -> Result:
         resplit_seed = spec.seed if spec.resplit else None
         data = load(Paths(spec.root), spec.scaler, resplit_seed, spec.max_rows)
         bundle, curve = _fitted(spec, data)
-        values = judge(bundle, data)
+        last = curve[-1]
+        if spec.watch.prunes(len(curve), last["val_gauss_bits"]):
+            return Result({}, curve, time.perf_counter() - start, pruned=len(curve))
+        found = judge(bundle, data)
         if spec.save_to is not None and is_rank_zero():
             bundle.calibrated(data.val_NF).save(spec.save_to)
-        return Result(values, curve, time.perf_counter() - start)
+        return Result(found.metrics, curve, time.perf_counter() - start, parts=found.parts)
     except FAILURES as error:
         return Result({}, [], time.perf_counter() - start, " ".join(str(error).split()))
     except torch.OutOfMemoryError as error:
@@ -346,17 +357,17 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
     recipe = _recipe(spec, data.schema, seen)
     columns = data.schema.columns
     at_F, at_W = wide.single(columns)
-    steps = [columns[f].resolution or 1e-12 for f in at_F]
+    floors = [smallest_error(columns[f]) for f in at_F]
     rows = Rows(
         train=_feed(spec, data),
         val_NF=torch.from_numpy(data.val_scaled_NF),
         at_F=torch.from_numpy(at_F),
         at_W=torch.from_numpy(at_W),
         unit_F=torch.from_numpy(data.scaler.scale_F[at_F]),
-        floor_F=torch.tensor(steps, dtype=torch.float64),
+        floor_F=torch.tensor(floors, dtype=torch.float64),
     )
     rate = spec.hyper["learning_rate"]
-    plan = Schedule(spec.epochs, spec.batch_size, rate, spec.seed, spec.compiling)
+    plan = Schedule(spec.epochs, spec.batch_size, rate, spec.seed, spec.compiling, spec.watch)
     model = spec.model
     regular = Regular(model.corruption, model.corruption_amount, model.sparsity)
     with torch.random.fork_rng(devices=[]):
@@ -368,6 +379,17 @@ def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
         network = Network(inputs, autoencoder, loss)
         curve = fit(network, rows, plan, regular, spec.trainer, checkpoint)
     return Bundle(recipe, data.schema, data.scaler, inputs, autoencoder, loss), curve
+
+
+def smallest_error(column: Column) -> float:
+    """What of a column's root mean squared error is worth telling apart, original units.
+
+    Of rounded numbers the error of rounding. Flags and counts are reconstructed as means, which lie
+    between the values: were errors below a whole step alike, the curve of a table of flags would be
+    flat.
+    """
+    step = column.resolution or 1e-12
+    return step / 100 if column.kind in (Kind.BINARY, Kind.COUNT) else step / math.sqrt(12)
 
 
 def _feed(spec: Spec, data: Data) -> Feed:
@@ -421,7 +443,20 @@ def typical(residual_NF: torch.Tensor) -> float:
     return max(scale if scale > 1e-3 * rms else rms, 1e-6)
 
 
-def judge(bundle: Bundle, data: Data) -> dict[str, float]:
+@dataclass(frozen=True)
+class Judgement:
+    """What the rulers say of validation rows.
+
+    Attributes:
+        metrics: As `Result.metrics`.
+        parts: As `Result.parts`.
+    """
+
+    metrics: dict[str, float]
+    parts: dict[str, list[float]]
+
+
+def judge(bundle: Bundle, data: Data) -> Judgement:
     """The rulers on validation rows, the same for every loss.
 
     Raises:
@@ -439,12 +474,12 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     first_NW, last_NW = hiding.answers(bundle.reconstruct, val_NF[few], columns)
     masked_NF = codelength.cross_fitted_bits(val_NF[few], last_NW, columns)
     few_N = None if count_N is None else count_N[few]
+    shown = (bits_NF, seen_NF, extra_N, count_N)
+    hidden = (masked_NF, seen_NF[few], extra_N[few], few_N)
     guess_NW = np.broadcast_to(data.mean_W, first_NW.shape)
     values = {
-        "bits_per_feature": metrics.bits_per_feature(bits_NF, seen_NF, extra_N, count_N),
-        "bits_per_feature_masked": metrics.bits_per_feature(
-            masked_NF, seen_NF[few], extra_N[few], few_N
-        ),
+        "bits_per_feature": metrics.bits_per_feature(*shown),
+        "bits_per_feature_masked": metrics.bits_per_feature(*hidden),
         **metrics.measure(wide_NW, reconstruction_NW, scale_W),
         "imputation_nrmse": metrics.measure(wide_NW[few], first_NW, scale_W)["nrmse"],
         "imputation_nrmse_mean": metrics.measure(wide_NW[few], guess_NW, scale_W)["nrmse"],
@@ -452,7 +487,11 @@ def judge(bundle: Bundle, data: Data) -> dict[str, float]:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(f"{name} of validation rows is {value}")
-    return values
+    parts = {
+        "bits_per_feature": metrics.by_part(*shown),
+        "bits_per_feature_masked": metrics.by_part(*hidden),
+    }
+    return Judgement(values, parts)
 
 
 # Objective -> the metric that it reads, and what that is counted in, for people.

@@ -3,6 +3,7 @@
 import logging
 import math
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -146,12 +147,24 @@ def _find(params: Params, paths: Paths) -> Findings:
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     alpha = params.evaluate.alpha
     rows = evaluation.leaderboard(decision, scores, base, bundles, alpha, objective)
+    tried = read_csv(paths.search("trials.csv"), "search")
+    counts = Counter(t["loss"] for t in tried)
+    rows = [{**r, "search_trials": counts[r["loss"]]} for r in rows]
     numbers = evaluation.summary(decision, scores, base, bundles, seed, objective)
     unit = trials.objective_unit(objective)
-    sentence = summary_sentence(decision, unit)
+    sentence = " ".join([summary_sentence(decision, unit), *_dropped(tried)])
     described = {**numbers, **_imputation(paths, decision.selected, seed)}
     described |= {"rows_test": len(test.rows_NF), "rows": schema.digest}
     return Findings(schema, test, decision, bundles, scores, base, seed, sentence, rows, described)
+
+
+def _dropped(tried: Sequence[Mapping[str, str]]) -> list[str]:
+    """Says of each loss that the search dropped that it was searched for less long."""
+    return [
+        f"{t['loss']} was searched for less long than the others: {t['dropped']}."
+        for t in tried
+        if t["dropped"]
+    ]
 
 
 def _imputation(paths: Paths, loss: str, seed: int) -> dict[str, float]:
@@ -406,7 +419,8 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
         "rows": ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
         "model": ", ".join(f"{k} {v}" for k, v in params.model.model_dump(mode="json").items()),
         "search": f"{params.search.trials_per_loss} trials a loss, {params.search.epochs} epochs, "
-        f"objective {params.search.objective}, seed {params.search.seed}",
+        f"objective {params.search.objective}, seed {params.search.seed}, "
+        f"pruner {params.search.pruner}, allocation {params.search.allocation}",
         "train": f"{params.train.seeds} seeds, {params.train.epochs} epochs",
         "code": code_version(),
         "versions": ", ".join(

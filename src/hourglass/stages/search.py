@@ -14,6 +14,7 @@ from hourglass import (
     models,
     patience,
     provenance,
+    pruning,
     search,
     stores,
     trials,
@@ -26,11 +27,13 @@ from hourglass.failures import Failures
 from hourglass.losses import Context
 from hourglass.paths import Paths, read_json, write_csv
 from hourglass.progress import Board
+from hourglass.racing import Drop
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
 from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions
 from hourglass.trials import Spec
+from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +50,8 @@ class Parts:
 
 
 NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on
-validation rows. A trial's own loss is only a curve: its values compare within one loss. Sort the
-children by `{metric}`; lower is better."""
+validation rows (pruner {pruner}, allocation {allocation}). A trial's own loss is only a curve: its
+values compare within one loss. Sort the children by `{metric}`; lower is better."""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -80,7 +83,8 @@ def run(params: Params, paths: Paths) -> None:
         )
     _warn_of_width(params.model.latent_dim, len(schema.columns))
     names, studies = _studies(params, paths, schema, chosen)
-    key = f"search {provenance.digest(names, settings.trials_per_loss)}"
+    computed = (names, settings.trials_per_loss, settings.allocation)
+    key = f"search {provenance.digest(*computed)}"
     totals = dict.fromkeys((c.name for c in chosen), settings.trials_per_loss)
     cluster = Cluster(paths.root.resolve(), **params.ray.model_dump())
     where = "params.yaml: search.executor"
@@ -90,19 +94,31 @@ def run(params: Params, paths: Paths) -> None:
         parent = _parent(tracker, key, params, schema, paths)
         total, allowed = settings.trials_per_loss, settings.max_failed_share
         failures = Failures(settings.round_size, total, allowed)
+        drops: dict[str, Drop] = {}
         earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
 
         def observe(outcome: Outcome) -> None:
             at = (outcome.candidate.name, outcome.number)
-            board.done(outcome.candidate.name, outcome.value, earlier=at in earlier)
+            pruned = outcome.result.pruned > 0
+            board.done(outcome.candidate.name, outcome.value, earlier=at in earlier, pruned=pruned)
             _record(tracker, parent, outcome)
             failures.add(outcome.candidate.name, outcome.result.failure)
 
-        def make_spec(candidate: Candidate, hyper: Hyper) -> Spec:
-            return _spec(params, paths, candidate, hyper)
+        def drop(one: Drop) -> None:
+            log.info("%s: %s; it keeps its best trial", one.loss, one)
+            drops[one.loss] = one
+            board.ends(one.loss)
 
-        outcomes = search.run(studies, pool, make_spec, observe)
-    _report(params, paths, outcomes, schema.digest)
+        def make_spec(candidate: Candidate, hyper: Hyper, bars: Mapping[int, float]) -> Spec:
+            return _spec(params, paths, candidate, hyper, bars)
+
+        if settings.allocation == "racing":
+            outcomes = search.race(studies, pool, make_spec, observe, drop)
+        else:
+            outcomes = search.run(studies, pool, make_spec, observe)
+    _report(params, paths, outcomes, schema.digest, drops)
+    if drops:
+        parent.note(_note(params, schema, drops))
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
@@ -129,6 +145,7 @@ def _studies(
         startup=settings.startup_trials,
         objective=settings.objective,
         seed=settings.seed,
+        pruner=pruning.pruner(settings.pruner, settings.epochs),
     )
     store = stores.opened(settings.storage, paths.root)
     scalers = dict.fromkeys(s for candidate in chosen for s in candidate.scalers)
@@ -142,6 +159,7 @@ def _studies(
             "model": params.model.model_dump(),
             "space": asdict(space),
             "fit": (settings.epochs, settings.batch_size, settings.seed, settings.accelerator),
+            "patience": settings.patience,
             "rows": (settings.max_rows, params.train.memory_mb),
             "compile": params.train.compile,
             "code": provenance.code_version(),
@@ -175,7 +193,13 @@ def parts(params: Params, candidate: Candidate, hyper: Hyper) -> Parts:
     return Parts(scaler, model, own)
 
 
-def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Hyper) -> Spec:
+def _spec(
+    params: Params,
+    paths: Paths,
+    candidate: Candidate,
+    hyper: Hyper,
+    bars: Mapping[int, float],
+) -> Spec:
     settings = params.search
     own = parts(params, candidate, hyper)
     return Spec(
@@ -193,6 +217,7 @@ def _spec(params: Params, paths: Paths, candidate: Candidate, hyper: Hyper) -> S
         compiling=params.train.compile,
         seed=settings.seed,
         trainer=TrainerOptions(accelerator=settings.accelerator),
+        watch=Watch(bars, settings.patience),
     )
 
 
@@ -204,9 +229,14 @@ def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: P
     sections = {"model": params.model.model_dump(), "search": settings}
     parent.params({f"{s}.{k}": v for s, values in sections.items() for k, v in values.items()})
     parent.data(data_sets(schema, paths, ("train", "val")))
-    metric = trials.metric_of(params.search.objective)
-    parent.note(NOTE.format(source=schema.source, metric=metric, **params.search.model_dump()))
+    parent.note(_note(params, schema, {}))
     return parent
+
+
+def _note(params: Params, schema: Schema, drops: Mapping[str, Drop]) -> str:
+    metric = trials.metric_of(params.search.objective)
+    own = NOTE.format(source=schema.source, metric=metric, **params.search.model_dump())
+    return "\n".join([own, *(f"- {loss} was {one}" for loss, one in drops.items())])
 
 
 def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
@@ -215,6 +245,8 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     tags = {"hourglass.stage": "search", "hourglass.loss": loss}
     if outcome.result.failure:
         tags["hourglass.failure"] = outcome.result.failure
+    if outcome.result.pruned:
+        tags["hourglass.pruned"] = f"epoch {outcome.result.pruned}"
     name = f"{loss} · {scaler} · trial {outcome.number}"
     child = tracker.run(
         f"{parent.key} {loss} {outcome.number}", name, tags, parent, outcome.result.seconds
@@ -230,7 +262,11 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
 
 
 def _report(
-    params: Params, paths: Paths, outcomes: Mapping[Candidate, Sequence[Outcome]], rows_digest: str
+    params: Params,
+    paths: Paths,
+    outcomes: Mapping[Candidate, Sequence[Outcome]],
+    rows_digest: str,
+    drops: Mapping[str, Drop],
 ) -> None:
     best: dict[str, Any] = {}
     for candidate, tried in outcomes.items():
@@ -249,10 +285,12 @@ def _report(
             "hidden": list(own.model.hidden),
             "hyper": dict(own.hyper),
         }
+        if candidate.name in drops:
+            best[candidate.name]["dropped"] = str(drops[candidate.name])
     if not best:
         causes = [f"{c.name}: {_cause(t)}" for c, t in outcomes.items()]
         raise TrainingError("every trial of every loss failed:\n  " + "\n  ".join(causes))
-    rows = [_row(o) for tried in outcomes.values() for o in tried]
+    rows = [_row(o, drops.get(o.candidate.name)) for tried in outcomes.values() for o in tried]
     columns = list(dict.fromkeys(k for r in rows for k in r))
     write_csv(paths.search("trials.csv"), rows, columns)
     unit = trials.objective_unit(params.search.objective)
@@ -264,15 +302,20 @@ def _cause(tried: Sequence[Outcome]) -> str:
     return tried[0].result.failure
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome, drop: Drop | None) -> dict[str, Any]:
     """A line of trials.csv; no times in it: the same search gives the same file."""
+    result = outcome.result
+    state = "failed" if result.failure else "pruned" if result.pruned else "complete"
+    last = drop is not None and outcome.number == drop.trials - 1
     return {
         "loss": outcome.candidate.name,
         "scaler": outcome.candidate.scalers[0],
         "trial": outcome.number,
-        "state": "failed" if outcome.result.failure else "complete",
+        "state": state,
         "objective": outcome.value,
-        **outcome.result.metrics,
+        **result.metrics,
         **outcome.hyper,
-        "failure": outcome.result.failure,
+        "failure": result.failure,
+        "pruned_at": result.pruned or None,
+        "dropped": str(drop) if last else "",
     }

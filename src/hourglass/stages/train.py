@@ -24,6 +24,7 @@ from hourglass.schema import Schema
 from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets, grouped
 from hourglass.training import TrainerOptions, is_rank_zero
 from hourglass.trials import Result, Spec
+from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -
             trainer=trainer,
             memory_mb=settings.memory_mb,
             compiling=settings.compile,
+            watch=Watch(patience=settings.patience),
             save_to=paths.model(name, seed).resolve(),
         )
         for seed in range(1, settings.seeds + 1)
