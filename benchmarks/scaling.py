@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hourglass import config, search, trials
+from hourglass import config, stores, trials
 from hourglass.candidates import Candidate
 from hourglass.config import Params
 from hourglass.executors import Executor, start
@@ -132,7 +132,7 @@ def measure_coordinator(root: Path, like: Result, totals: list[int]) -> None:
     for total in totals:
         folder = root / f"recorded {total}"
         folder.mkdir()
-        store = search.open_store("sqlite:///studies.db", folder)
+        store = stores.opened("sqlite:///studies.db", folder)
         space = Space({"learning_rate": Range(1e-4, 1e-2, 1e-3, log=True)}, {})
         study = Study(store, "a study", CANDIDATE, space, Budget(total, 4, 4, "code_length", 0))
         tracker = MlflowTracker("a benchmark", folder)

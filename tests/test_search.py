@@ -352,8 +352,8 @@ def test_the_order_in_which_a_round_is_told_prunes_nothing_else():
 @pytest.mark.parametrize("stop_after", [3, 4, 5, 8, 11])
 def test_an_interrupted_search_prunes_what_an_uninterrupted_one_does(tmp_path, stop_after):
     url = f"sqlite:///{tmp_path}/studies.db"
-    finish(study(search.open_store(url, tmp_path), 12, pruner=MEDIAN), stop_after=stop_after)
-    resumed = study(search.open_store(url, tmp_path), 12, pruner=MEDIAN)
+    finish(study(stores.opened(url, tmp_path), 12, pruner=MEDIAN), stop_after=stop_after)
+    resumed = study(stores.opened(url, tmp_path), 12, pruner=MEDIAN)
     finish(resumed)
     whole = study(trials=12, pruner=MEDIAN)
     finish(whole)
