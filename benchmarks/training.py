@@ -34,8 +34,9 @@ from hourglass.batches import Feed
 from hourglass.inputs import Inputs
 from hourglass.losses import Context
 from hourglass.models import Architecture
+from hourglass.plans import Network, Regular, Rows, Schedule, TrainerOptions
 from hourglass.schema import Column, Kind, Schema
-from hourglass.training import Network, Regular, Rows, Schedule, TrainerOptions, fit
+from hourglass.training import fit
 
 RATE = 1e-3
 

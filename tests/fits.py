@@ -7,8 +7,8 @@ import numpy as np
 from hourglass import scaling
 from hourglass.config import Model
 from hourglass.paths import Paths, write_json
+from hourglass.plans import TrainerOptions
 from hourglass.schema import Column, Kind, Schema
-from hourglass.training import TrainerOptions
 from hourglass.trials import Spec
 
 _rng = np.random.default_rng(0)

@@ -183,6 +183,26 @@ def test_a_wrong_parameter_stops_a_stage_before_it_is_imported(project, capsys):
     assert "hourglass.stages.train" not in set(sys.modules) - before
 
 
+@pytest.mark.parametrize(
+    ("stage", "without"),
+    [
+        ("preprocess", ("torch", "mlflow", "pytorch_lightning", "optuna")),
+        ("normalize", ("torch", "mlflow", "pytorch_lightning", "optuna")),
+        ("search", ("pytorch_lightning",)),  # its workers import it meanwhile
+        ("train", ("pytorch_lightning", "optuna")),
+        ("evaluate", ("pytorch_lightning", "optuna")),
+        ("register", ("pytorch_lightning", "optuna", "matplotlib")),
+    ],
+)
+def test_a_stage_imports_no_library_that_it_does_not_need(stage, without):
+    """Imports are most of a short run."""
+    script = f"import sys, hourglass.stages.{stage}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert set(without) & set(done.stdout.split()) == set()
+
+
 def test_a_folder_without_params_is_named_with_the_remedy(tmp_path, capsys):
     assert main(["-C", str(tmp_path), "search"]) == 2
     assert capsys.readouterr().err == (

@@ -14,9 +14,10 @@ from hourglass.inputs import Inputs
 from hourglass.losses import LOSSES, Context, Domain
 from hourglass.losses._heads import Head, Heads
 from hourglass.models import MODELS, Architecture
+from hourglass.plans import Network, Regular, Rows, Schedule, TrainerOptions
 from hourglass.schema import Column, Kind, Schema
 from hourglass.stepping import Autograd, Replayed
-from hourglass.training import Fit, Network, Regular, Rows, Schedule, TrainerOptions, fit
+from hourglass.training import Fit, fit
 
 F, LEVELS = 12, 4
 PLAIN = Regular()

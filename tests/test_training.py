@@ -17,8 +17,9 @@ from hourglass.inputs import Inputs
 from hourglass.losses import Context
 from hourglass.losses._heads import Head, Heads
 from hourglass.models import Architecture, drawn
+from hourglass.plans import Curve, Network, Regular, Rows, Schedule, TrainerOptions
 from hourglass.schema import Column, Kind, Schema
-from hourglass.training import Curve, Fit, Network, Regular, Rows, Schedule, TrainerOptions, fit
+from hourglass.training import Fit, fit
 from hourglass.watching import Watch
 
 F = 6

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from hourglass import trials
 from hourglass.paths import Paths, replacing, write_json
+from hourglass.plans import is_rank_zero
 from hourglass.provenance import digest_files
 from hourglass.schema import Schema
-from hourglass.training import is_rank_zero
 from hourglass.trials import Result, Spec
 
 log = logging.getLogger(__name__)

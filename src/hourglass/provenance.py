@@ -24,6 +24,7 @@ PURE = (
     "metrics.py",
     "models",
     "moments.py",
+    "plans.py",
     "replaying.py",
     "residuals",
     "schema.py",

@@ -8,26 +8,22 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import SingleDeviceStrategy
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from hourglass import replaying
-from hourglass.batches import Batch, Epochs, Feed, Slices
+from hourglass.batches import Batch, Epochs, Slices
 from hourglass.checkpoints import Checkpoint
 from hourglass.errors import ConfigError, TrainingError
-from hourglass.inputs import Inputs
-from hourglass.losses import Loss
-from hourglass.losses._heads import Heads
-from hourglass.models import Autoencoder, drawn
+from hourglass.models import drawn
+from hourglass.plans import Curve, Network, Regular, Rows, Schedule, TrainerOptions
 from hourglass.stepping import BETAS, COMPILED_FROM, Autograd, Replayed, Stepper
-from hourglass.watching import Watch, Watcher
+from hourglass.watching import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -38,87 +34,6 @@ WARM_UP = 0.05
 BEST = "best."  # of names in a checkpoint: weights of the epoch that is kept
 
 SEED_STRIDE = 1_000_003  # between the seeds of two fits: more than epochs, so that none is shared
-
-
-@dataclass(frozen=True)
-class TrainerOptions:
-    """Lightning's own options, passed through as they are."""
-
-    accelerator: str = "auto"
-    devices: int = 1
-    strategy: str = "auto"
-    precision: str | int = "32-true"
-    num_nodes: int = 1
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast one fit goes.
-
-    Attributes:
-        epochs: Passes over the training rows.
-        batch_size: Rows of a global batch.
-        learning_rate: Of Adam at its highest.
-        seed: Of the order of rows.
-        compiling: "off": each step goes through autograd; "auto": steps are recorded and replayed,
-            and compiled where that pays; "on": compiled.
-        watch: When the fit ends before its last epoch.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    compiling: str = "auto"
-    watch: Watch = field(default_factory=Watch)
-
-
-@dataclass(frozen=True)
-class Regular:
-    """What is asked of a network beside the loss.
-
-    Attributes:
-        corruption: Of the input while training (Vincent et al. 2008): "none", "mask" or "gauss".
-        amount: Share of values that are masked, or standard deviation of the noise, scaled units.
-        sparsity: Weight of the mean absolute bottleneck value, in nats a feature.
-    """
-
-    corruption: str = "none"
-    amount: float = 0.0
-    sparsity: float = 0.0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a fit learns from and is watched on, in scaled units, NaN where a value is missing.
-
-    Attributes:
-        train: Training rows.
-        val_NF: Validation rows.
-        at_F: Positions of the columns that are numbers, among the features.
-        at_W: The same in a reconstruction.
-        unit_F: Original units that one scaled unit is worth, for each column that is a number.
-        floor_F: Smallest error worth telling apart, original units, likewise.
-    """
-
-    train: Feed
-    val_NF: Tensor
-    at_F: Tensor
-    at_W: Tensor
-    unit_F: Tensor
-    floor_F: Tensor
-
-
-@dataclass(frozen=True)
-class Network:
-    """The modules that are fitted together."""
-
-    inputs: Inputs
-    autoencoder: Autoencoder
-    loss: Loss | Heads
-
-
-Curve = list[dict[str, float]]
 
 
 class Fit(pl.LightningModule):
@@ -414,11 +329,6 @@ def _refused(options: TrainerOptions, error: Exception) -> ConfigError:
     return ConfigError(
         f"params.yaml: search or train: Lightning refuses {given}: {' '.join(str(error).split())}"
     )
-
-
-def is_rank_zero() -> bool:
-    """Whether this process is the one that writes and records."""
-    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 @contextmanager

@@ -28,20 +28,19 @@ from hourglass.losses import Context
 from hourglass.models import Architecture
 from hourglass.moments import moments, telling
 from hourglass.paths import Paths, existing, read_json
-from hourglass.provenance import code_version, digest, require_same_rows
-from hourglass.scaling import Scaler
-from hourglass.schema import Column, Kind, Schema, searched_kind
-from hourglass.splitting import resplit
-from hourglass.training import (
+from hourglass.plans import (
     Curve,
     Network,
     Regular,
     Rows,
     Schedule,
     TrainerOptions,
-    fit,
     is_rank_zero,
 )
+from hourglass.provenance import code_version, digest, require_same_rows
+from hourglass.scaling import Scaler
+from hourglass.schema import Column, Kind, Schema, searched_kind
+from hourglass.splitting import resplit
 from hourglass.watching import Watch
 
 Array = NDArray[np.float64]
@@ -353,6 +352,8 @@ def identity(spec: Spec, schema: Schema) -> str:
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:
+    from hourglass.training import fit  # Lightning: half of a start, and only fits need it
+
     seen = _seen(data, spec.model.latent_dim)
     recipe = _recipe(spec, data.schema, seen)
     columns = data.schema.columns

@@ -128,7 +128,7 @@ def _context() -> BaseContext:
     known = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
     if "forkserver" in known:
-        context.set_forkserver_preload(["hourglass.trials"])
+        context.set_forkserver_preload(["hourglass.trials", "hourglass.training"])
     return context
 
 

@@ -26,12 +26,12 @@ from hourglass.executors import Cluster
 from hourglass.failures import Failures
 from hourglass.losses import Context
 from hourglass.paths import Paths, read_json, write_csv
+from hourglass.plans import TrainerOptions
 from hourglass.progress import Board
 from hourglass.racing import Drop
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
 from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
-from hourglass.training import TrainerOptions
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 

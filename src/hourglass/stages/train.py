@@ -19,10 +19,10 @@ from hourglass.errors import TrainingError
 from hourglass.executors import Cluster, Executor
 from hourglass.kept import Task
 from hourglass.paths import Paths, existing, read_json, write_csv
+from hourglass.plans import TrainerOptions, is_rank_zero
 from hourglass.progress import Board
 from hourglass.schema import Schema
 from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets, grouped
-from hourglass.training import TrainerOptions, is_rank_zero
 from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
