@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hourglass.errors import DataError, TrainingError
-from hourglass.metrics import bits_per_feature, measure, scales
+from hourglass.metrics import PARTS, bits_per_feature, by_part, measure, scales
 from hourglass.schema import Column, Kind
 
 
@@ -145,3 +145,21 @@ def test_a_row_that_counts_twice_is_two_rows():
     expected = bits_per_feature(*(np.repeat(a, count, axis=0) for a in (bits, seen, extra)))
     assert bits_per_feature(bits, seen, extra, count) == pytest.approx(expected, rel=1e-12)
     assert bits_per_feature(bits, seen, extra, 0.01 * count) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [4, PARTS, 101])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_mean_of_the_parts_is_that_of_all_rows(rows, weighted):
+    rng = np.random.default_rng(0)
+    seen = rng.random((rows, 3)) < 0.7
+    bits, extra = rng.random((rows, 3)) * seen, rng.random(rows)
+    count = rng.random(rows) if weighted else None
+    parts = by_part(bits, seen, extra, count)
+    assert len(parts) == min(rows, PARTS)
+    assert np.mean(parts) == pytest.approx(bits_per_feature(bits, seen, extra, count))
+
+
+def test_a_part_is_a_run_of_neighbours_and_may_be_without_a_value():
+    bits = np.repeat([[0.0], [3.0]], [PARTS, PARTS], axis=0)  # two rows a part
+    seen = bits > 0
+    assert by_part(bits, seen, np.zeros(len(bits))) == [0.0] * (PARTS // 2) + [6.0] * (PARTS // 2)

@@ -37,6 +37,18 @@ def test_losses_that_failed_are_named_with_their_cause(tmp_path):
     ]
 
 
+def test_a_loss_that_the_search_dropped_is_told_with_the_verdict():
+    tried = [
+        {"loss": "mse", "dropped": ""},
+        {"loss": "mae", "dropped": ""},
+        {"loss": "mae", "dropped": "dropped after 2 trials: 0.5 bits behind mse"},
+    ]
+    assert evaluate._dropped(tried) == [
+        "mae was searched for less long than the others: dropped after 2 trials: 0.5 bits behind "
+        "mse."
+    ]
+
+
 def test_the_delivered_fit_is_the_best_once_the_luck_of_its_rows_is_taken_off():
     """A survivor of mutation: the worst seed could be delivered."""
     own = {1: 2.0, 2: 1.5, 3: 1.9}

@@ -24,7 +24,7 @@ from hourglass.watching import Watch
 
 F = 6
 ALL_F = torch.arange(F)
-PLAIN = Regular()
+PLAIN, ALWAYS = Regular(), Watch()
 CPU = TrainerOptions(accelerator="cpu")
 
 
@@ -86,10 +86,11 @@ def trained(
     precision: str | int = "32-true",
     rows: Rows | None = None,
     regular: Regular = PLAIN,
+    watch: Watch = ALWAYS,
     **about: object,
 ) -> tuple[Network, Curve]:
     made = network(seed, **about)
-    plan = Schedule(epochs, batch_size, learning_rate, seed)
+    plan = Schedule(epochs, batch_size, learning_rate, seed, watch)
     options = replace(CPU, precision=precision)
     torch.manual_seed(seed)  # of corruption and draws
     return made, fit(made, rows or data(), plan, regular, options)
@@ -571,3 +572,50 @@ def test_a_table_of_levels_alone_is_watched_by_its_cross_entropy():
     for point in curve:
         assert point["val_gauss_bits"] == pytest.approx(point["val_loss"] / math.log(2))
     assert curve[-1]["val_loss"] < 0.2 < 0.9 < curve[0]["val_loss"]
+
+
+# --- where a fit ends, and what it keeps
+
+
+def bits_of(curve: Curve) -> list[float]:
+    return [p["val_gauss_bits"] for p in curve]
+
+
+def test_a_fit_behind_its_bar_ends_there_with_the_curve_so_far():
+    _, whole = trained(epochs=8)
+    bits = bits_of(whole)
+    assert trained(epochs=8, watch=Watch({3: bits[2], 5: bits[4] - 0.1}))[1] == whole[:5]
+    assert trained(epochs=8, watch=Watch({3: bits[2], 5: bits[4]}))[1] == whole
+
+
+def test_a_fit_without_gains_ends_with_its_patience():
+    """At this learning rate nothing moves: every epoch is as good as the first."""
+    _, curve = trained(learning_rate=1e-12, epochs=8, watch=Watch(patience=3))
+    assert len(curve) == 4
+
+
+def unstable(watch: Watch) -> tuple[Network, Curve]:
+    """A fit whose last epoch is not its best, under a loss with parameters of its own."""
+    return trained(learning_rate=0.5, epochs=12, loss="gaussian_nll", watch=watch)
+
+
+def test_under_patience_all_parameters_are_those_of_the_best_epoch():
+    fitted, curve = unstable(Watch(patience=12))
+    plain, same = unstable(Watch())
+    assert same == curve
+    bits = bits_of(curve)
+    best = min(bits)
+    assert best < bits[-1] - 0.05  # else this test shows nothing
+
+    def measured(own: Network) -> float:
+        residual = answer(own, data().val_NF) - data().val_NF
+        rms = residual.double().square().mean(dim=0).sqrt() * data().unit_F
+        return float(rms.log2().mean()) + math.log2(2 * math.pi * math.e) / 2
+
+    assert measured(fitted) == pytest.approx(best, rel=1e-5)
+    assert measured(plain) == pytest.approx(bits[-1], rel=1e-5)
+    with torch.inference_mode():
+        raw_BW = fitted.autoencoder(fitted.inputs(data().val_NF))
+        at_best = fitted.loss(raw_BW, data().val_NF)
+    val_loss = curve[bits.index(best)]["val_loss"]  # depends on the loss's own parameters
+    assert float(at_best.mean()) == pytest.approx(val_loss, rel=1e-4)

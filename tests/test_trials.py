@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests import fits
 from tests.fits import (
     MIXED,
     TRAIN,
@@ -29,6 +30,7 @@ from hourglass.schema import Column, Kind, Schema
 from hourglass.splitting import resplit
 from hourglass.stages import normalize
 from hourglass.trials import Spec
+from hourglass.watching import Watch
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,58 @@ def test_threads_are_as_before(root):
     trials.run(spec(root))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+def test_a_pruned_fit_has_its_curve_but_is_neither_judged_nor_saved(root, tmp_path, monkeypatch):
+    whole = trials.run(spec(root))
+    assert (whole.pruned, len(whole.curve)) == (0, 3)
+    monkeypatch.setattr(trials, "judge", None)
+    bars = {1: math.inf, 2: whole.curve[1]["val_gauss_bits"] - 1e-9}
+    own = replace(spec(root), watch=Watch(bars), save_to=tmp_path / "bundle")
+    result = trials.run(own)
+    assert result.curve == whole.curve[:2]
+    assert (result.pruned, result.metrics, result.parts, result.failure) == (2, {}, {}, "")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_fit_whose_patience_ends_is_judged_as_any_other(root):
+    own = replace(spec(root), hyper={"learning_rate": 1e-12}, epochs=9, watch=Watch(patience=2))
+    result = trials.run(own)
+    assert (len(result.curve), result.pruned) == (3, 0)
+    assert result.metrics
+
+
+def test_code_lengths_are_told_of_parts_of_the_rows_too(root):
+    result = trials.run(spec(root))
+    for name in ("bits_per_feature", "bits_per_feature_masked"):
+        assert len(result.parts[name]) == len(VAL)  # fewer rows than parts
+        assert np.mean(result.parts[name]) == pytest.approx(result.metrics[name])
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "least"),
+    [
+        (Kind.CONTINUOUS, 0.5, 0.5 / math.sqrt(12)),
+        (Kind.CONTINUOUS, None, 1e-12 / math.sqrt(12)),
+        (Kind.BINARY, 1.0, 0.01),
+        (Kind.COUNT, 1.0, 0.01),
+    ],
+)
+def test_errors_count_down_to_those_of_rounding_and_of_means_of_flags_further(kind, step, least):
+    assert trials.smallest_error(Column("a", kind, step, None, None, 0)) == pytest.approx(least)
+
+
+def test_the_curve_of_a_table_of_flags_tells_epochs_apart(tmp_path):
+    """A regression: errors below a whole step counted as one, so that the curve was flat."""
+    rng = np.random.default_rng(0)
+    z_N1 = rng.normal(size=(160, 1))
+    flags = (rng.random((160, 6)) < 1 / (1 + np.exp(-3 * z_N1))).astype(np.float64)
+    described = tuple(Column(f"c{i}", Kind.BINARY, 1.0, 0.0, 1.0, 0) for i in range(6))
+    schema = Schema("flags", described, {}, {}, None, {"train": 120, "val": 40, "test": 0}, "8")
+    root = fits._written(tmp_path, schema, {"train": flags[:120], "val": flags[120:]})
+    result = trials.run(spec(root))
+    assert result.failure == ""
+    assert len({p["val_gauss_bits"] for p in result.curve}) == 3
 
 
 def test_a_diverging_fit_is_a_result_with_its_cause_and_saves_nothing(root, tmp_path):
