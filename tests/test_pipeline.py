@@ -177,7 +177,7 @@ def test_a_race_with_a_pruner_gives_the_same_bytes_with_one_worker_and_is_told_i
     rules["space"] = {"mae": {"learning_rate": [0.001, 0.0011]}}  # it learns next to nothing
     for name, project in projects.items():
         where = {"workers": 2} if name == "two" else {"workers": 1, "executor": "serial"}
-        project.change(search={**budget, **rules, **where})
+        project.change(search={**budget, **rules, **where}, train={"patience": 2})
         project.stage("preprocess", "normalize", "search")
     files = ("reports/search/trials.csv", "reports/search/best.yaml")
     two, one = ([project.read(f) for f in files] for project in projects.values())
