@@ -116,6 +116,19 @@ def test_candidates_that_differ_in_another_loss_look_different(drawn):
         assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 2
 
 
+def test_the_curve_of_a_loss_goes_as_far_as_its_longest_fit(drawn):
+    """Patience ends the seeds of a loss at different epochs."""
+    lengths = {1: 2, 2: 4}
+    points = [
+        {"loss": "mse", "seed": seed, "epoch": e, "val_gauss_bits": float(10 * seed - e)}
+        for seed, epochs in lengths.items()
+        for e in range(1, epochs + 1)
+    ]
+    (line,) = drawn(lambda p: figures.curves(p, points)).axes[0].lines
+    assert line.get_xdata().tolist() == [1, 2, 3, 4]
+    assert line.get_ydata().tolist() == [14.0, 13.0, 17.0, 16.0]
+
+
 def shown(figure) -> list[np.ndarray]:
     return [np.ma.filled(axes.images[0].get_array(), np.nan) for axes in figure.axes if axes.images]
 

@@ -42,7 +42,6 @@ LEADERBOARD = (
     "mae",
     "skill_vs_pca",
     "seeds",
-    "search_trials",
 )
 
 

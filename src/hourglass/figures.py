@@ -5,6 +5,7 @@ Shapes: K rows that are shown, F features.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,11 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
         for point in points:
             if point["loss"] == loss:
                 by_seed.setdefault(point["seed"], []).append(float(point["val_gauss_bits"]))
-        values_SE = np.array(list(by_seed.values()))
-        epoch = np.arange(1, values_SE.shape[1] + 1)
-        axes.plot(epoch, values_SE.mean(axis=0), line, color=colour, label=loss)
-        low, high = values_SE.min(axis=0), values_SE.max(axis=0)
+        # Patience may end seeds at different epochs; an ended fit is left out from there on.
+        values_ES = list(zip_longest(*by_seed.values(), fillvalue=np.nan))
+        epoch = np.arange(1, len(values_ES) + 1)
+        axes.plot(epoch, np.nanmean(values_ES, axis=1), line, color=colour, label=loss)
+        low, high = np.nanmin(values_ES, axis=1), np.nanmax(values_ES, axis=1)
         axes.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
     _whole_numbers(axes)
     axes.set(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LEAST_GAIN = 0.001  # bits: what the last epochs of a decaying learning rate still gain is more
+LEAST_GAIN = 0.001  # bits: a fifth of what params.yaml calls of no practical weight
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Watch:
     patience: int = 0
 
     def prunes(self, epoch: int, bits: float) -> bool:
-        """Whether a fit with so many bits after `epoch` goes no further; bits that are NaN don't.
+        """Whether a fit with so many bits after `epoch` goes no further; NaN is too many.
 
-        A fit that was pruned has this epoch as its last: its curve tells.
+        Since a pruned fit ends there, the last point of a curve tells whether it was pruned.
         """
         return epoch in self.bars and not bits <= self.bars[epoch]
 
@@ -52,7 +52,8 @@ class Watcher:
         """Takes in the next epoch: then `keep` and `stop` speak of it."""
         self._epoch += 1
         self.keep = self._watch.patience > 0 and bits < self._best
-        self._best = min(self._best, bits) if bits == bits else self._best
+        if bits < self._best:
+            self._best = bits
         if bits < self._mark - LEAST_GAIN:
             self._mark, self._marked = bits, self._epoch
         tired = 0 < self._watch.patience <= self._epoch - self._marked

@@ -216,15 +216,16 @@ NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
 
 def _write_tables(paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
-    write_csv(paths.evaluate("leaderboard.csv"), found.rows, evaluation.LEADERBOARD)
+    columns = (*evaluation.LEADERBOARD, "search_trials")
+    write_csv(paths.evaluate("leaderboard.csv"), found.rows, columns)
     crossed = evaluation.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
     bits = _column_bits(found)
-    columns = [
+    by_column = [
         {"column": name, **{loss: float(own[i]) for loss, own in bits.items()}}
         for i, name in enumerate(found.schema.names)
     ]
-    write_csv(paths.evaluate("columns.csv"), columns, list(columns[0]))
+    write_csv(paths.evaluate("columns.csv"), by_column, list(by_column[0]))
     bundle = found.bundles[found.decision.selected][found.seed]
     write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, bundle))
 
