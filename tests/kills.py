@@ -55,6 +55,9 @@ class Started:
     def __init__(self, folder: Path, *command: str) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "true"}
+        # MLflow leaves the address of its store in the environment of a process that used one.
+        named = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+        inherited = {k: v for k, v in os.environ.items() if k not in named}
         self._said = folder / "said.txt"
         self.start = time.monotonic()
         with self._said.open("a") as said:
@@ -63,7 +66,7 @@ class Started:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, **quiet, "PATH": path},
+                env={**inherited, **quiet, "PATH": path},
                 stdout=said,
                 stderr=said,
                 start_new_session=True,

@@ -75,7 +75,7 @@ def record(run: Run, tmp_path: Path) -> None:
 
 
 CALLS = (
-    "search_runs", "create_run", "log_batch", "log_artifact", "log_table", "log_inputs", "set_tag",
+    "search_runs", "create_run", "log_batch", "log_artifact", "log_text", "log_inputs", "set_tag",
     "set_terminated",
 )  # fmt: skip
 

@@ -202,6 +202,7 @@ def test_where_compiling_fails_it_says_so_and_replays(recording, monkeypatch, ca
 
     monkeypatch.setattr(replaying, "compiler", lambda device: True)
     monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(replaying, "_compiled", {})
     with caplog.at_level(logging.WARNING):
         fitted(network(), rows(rows_for("mse")), "on")
     assert "compiling a step failed, it runs uncompiled: linker on strike" in caplog.text

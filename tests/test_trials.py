@@ -166,7 +166,7 @@ def test_a_lack_of_memory_is_no_failure_of_the_loss(root, monkeypatch):
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(trials, "fit", full)
+    monkeypatch.setattr("hourglass.training.fit", full)
     with pytest.raises(TrainingError, match=r"mse: the device has no memory left\. Nothing"):
         trials.run(spec(root))
 
@@ -175,7 +175,7 @@ def test_a_bug_is_no_failure_of_the_loss(root, monkeypatch):
     def wrong(*_: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(trials, "fit", wrong)
+    monkeypatch.setattr("hourglass.training.fit", wrong)
     with pytest.raises(RuntimeError, match="shapes do not match") as raised:
         trials.run(spec(root))
     assert raised.value.__notes__ == [
