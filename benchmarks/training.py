@@ -68,7 +68,7 @@ def large(batch: int) -> Task:
     """Made-up images, 784-512-128-32."""
     rng = torch.Generator().manual_seed(0)
     rows_NF = torch.randn(4096, 12, generator=rng) @ torch.randn(12, 784, generator=rng)
-    return Task(torch.sigmoid(rows_NF), (512, 128), 32, 50 if batch > 64 else 10, batch)
+    return Task(torch.sigmoid(rows_NF), (512, 128), 32, 20 if batch > 64 else 10, batch)
 
 
 NETS = {"small": small, "large": large}

@@ -90,7 +90,7 @@ def trained(
     **about: object,
 ) -> tuple[Network, Curve]:
     made = network(seed, **about)
-    plan = Schedule(epochs, batch_size, learning_rate, seed, watch)
+    plan = Schedule(epochs, batch_size, learning_rate, seed, watch=watch)
     options = replace(CPU, precision=precision)
     torch.manual_seed(seed)  # of corruption and draws
     return made, fit(made, rows or data(), plan, regular, options)
