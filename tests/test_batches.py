@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hourglass import batches
-from hourglass.batches import Batch, Epochs, Feed, Slices
+from hourglass.batches import Batch, Epochs, Feed
 
 ROWS = 107
 
@@ -159,10 +159,3 @@ def test_moving_to_a_device_keeps_what_rows_count(feed):
     assert moved.device == torch.device("cpu")
     assert torch.equal(moved.count_N, torch.arange(ROWS, dtype=torch.float32))
     assert sorted(flat(numbers(Epochs(moved, 8, 0, 0, 1)))) == list(range(ROWS))
-
-
-def test_slices_keep_the_order():
-    rows_NF = torch.from_numpy(numbered(ROWS))
-    slices = Slices(rows_NF, size=10)
-    assert len(slices) == 11
-    assert torch.equal(torch.cat(list(slices)), rows_NF)

@@ -201,7 +201,7 @@ def test_where_compiling_fails_it_says_so_and_replays(recording, monkeypatch, ca
         raise RuntimeError("linker on strike\nwith details")
 
     monkeypatch.setattr(replaying, "compiler", lambda device: True)
-    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr("torch._inductor.compile", broken)
     monkeypatch.setattr(replaying, "_compiled", {})
     with caplog.at_level(logging.WARNING):
         fitted(network(), rows(rows_for("mse")), "on")

@@ -151,21 +151,3 @@ class Epochs:
         global_BF = rows_NF[at]
         own = None if counts is None else counts[at][self.rank :: self.world]
         return Batch(global_BF[self.rank :: self.world], self.world / len(global_BF), own)
-
-
-class Slices:
-    """An iterable over rows in their order, some thousand at a time: what validation reads.
-
-    Args:
-        rows_NF: The rows of this process.
-        size: Rows at a time.
-    """
-
-    def __init__(self, rows_NF: Tensor, size: int = 8192) -> None:
-        self._slices = torch.split(rows_NF, size)
-
-    def __len__(self) -> int:
-        return len(self._slices)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self._slices)

@@ -220,13 +220,16 @@ def _compile(traced: GraphModule, arguments: Sequence[Tensor]) -> Function | Non
         with warnings.catch_warnings():
             # torch 2.13: about torch's own scripted modules, when its compiler is imported.
             warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-            import torch._inductor.config as inductor
+            import torch._inductor as inductor
+            import torch._inductor.config  # not an attribute before
 
-            # The same random numbers as uncompiled; no pool of compiling processes.
-            with inductor.patch(fallback_random=True, compile_threads=1):
-                made: Function = torch.compile(traced, fullgraph=True, dynamic=False)
-                with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                    made(*[a.clone() for a in arguments])
+            # The same random numbers as uncompiled; no pool of compiling processes. What was
+            # traced needs no guards, so torch.compile's outer half is left out.
+            options = {"fallback_random": True, "compile_threads": 1}
+            copies: list[Any] = [a.clone() for a in arguments]
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                made: Function = inductor.compile(traced, copies, options)
+                made(*copies)
     except Exception as error:  # noqa: BLE001  compilers, linkers and torch fail in many ways
         log.warning("compiling a step failed, it runs uncompiled: %s", _first_line(error))
         return None

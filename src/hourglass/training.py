@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from hourglass import replaying
-from hourglass.batches import Batch, Epochs, Slices
+from hourglass.batches import Batch, Epochs
 from hourglass.checkpoints import Checkpoint
 from hourglass.errors import ConfigError, TrainingError
 from hourglass.models import drawn
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # The learning rate rises over this share of the steps, then decays to zero as a cosine
 # (Loshchilov & Hutter 2017): without the rise, the top of the searched range diverges.
 WARM_UP = 0.05
+
+ROWS_AT_A_TIME = 8192  # of validation rows, which bounds memory
 
 BEST = "best."  # of names in a checkpoint: weights of the epoch that is kept
 
@@ -98,9 +100,10 @@ class Fit(pl.LightningModule):
         self._epochs = epochs
         return epochs
 
-    def val_dataloader(self) -> Slices:
-        """This process's share of the validation rows: no row is in two shares."""
-        return Slices(self.rows.val_NF[self.global_rank :: self._world()].to(self.device))
+    def on_fit_start(self) -> None:
+        """This process's share of the validation rows goes to the device: none is in two shares."""
+        own_NF = self.rows.val_NF[self.global_rank :: self._world()].to(self.device)
+        self._val_rows = torch.split(own_NF, ROWS_AT_A_TIME)
 
     def transfer_batch_to_device(self, batch: Any, *_: Any) -> Any:
         """Leaves batches where they are: they were made on the device."""
@@ -200,28 +203,36 @@ class Fit(pl.LightningModule):
         torch.manual_seed(self.plan.seed * SEED_STRIDE + len(self.curve))
         self._train_sum = torch.zeros((), device=self.device)
 
-    def on_validation_epoch_start(self) -> None:
-        """Forgets the last epoch's sums."""
-        numbers = max(1, len(self.rows.unit_F))
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._square_sum_F = torch.zeros(numbers, dtype=torch.float64, device=self.device)
-        self._seen_sum_F = torch.zeros(numbers, dtype=torch.float64, device=self.device)
+    def _validation_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Over this process's validation rows: the loss, squared errors, values seen, of columns.
 
-    def validation_step(self, rows_BF: Tensor, _: int) -> None:
-        """Adds up the loss and each feature's squared errors."""
-        raw_BW = self.autoencoder(self.inputs(rows_BF))
-        loss_sum = self.loss(raw_BW, rows_BF).double().sum()
-        self._loss_sum += loss_sum
-        if not len(self.rows.at_F):
-            self._square_sum_F += loss_sum
-            self._seen_sum_F += len(rows_BF)
-            return
-        target_BF = rows_BF[:, self.rows.at_F]
-        residual_BF = self.loss.reconstruct(raw_BW)[:, self.rows.at_W] - target_BF
-        self._square_sum_F += residual_BF.double().square().nansum(dim=0)
-        self._seen_sum_F += (~target_BF.isnan()).sum(dim=0)
+        Lightning's own loop for it costs as much as several small steps, each epoch anew.
+        """
+        precision, numbers = self.trainer.precision_plugin, max(1, len(self.rows.unit_F))
+        loss_sum, *sums = (
+            torch.zeros(size, dtype=torch.float64, device=self.device)
+            for size in ((), numbers, numbers)
+        )
+        square_sum_F, seen_sum_F = sums
+        self.eval()
+        with torch.inference_mode(), precision.val_step_context():
+            for part_BF in self._val_rows:
+                rows_BF = precision.convert_input(part_BF)
+                raw_BW = self.autoencoder(self.inputs(rows_BF))
+                own_sum = self.loss(raw_BW, rows_BF).double().sum()
+                loss_sum += own_sum
+                if not len(self.rows.at_F):
+                    square_sum_F += own_sum
+                    seen_sum_F += len(rows_BF)
+                    continue
+                target_BF = rows_BF[:, self.rows.at_F]
+                residual_BF = self.loss.reconstruct(raw_BW)[:, self.rows.at_W] - target_BF
+                square_sum_F += residual_BF.double().square().nansum(dim=0)
+                seen_sum_F += (~target_BF.isnan()).sum(dim=0)
+        self.train()
+        return self._all_sum(loss_sum), self._all_sum(square_sum_F), self._all_sum(seen_sum_F)
 
-    def on_validation_epoch_end(self) -> None:
+    def on_train_epoch_end(self) -> None:
         """Adds the epoch to the curve, and heeds what the watcher says of it.
 
         Raises:
@@ -230,8 +241,9 @@ class Fit(pl.LightningModule):
         steps = -(-self.rows.train.count // self.plan.batch_size)
         train_loss = float(self._all_sum(self._train_sum)) / self._world() / steps
         count = len(self.rows.val_NF)
-        val_loss = float(self._all_sum(self._loss_sum)) / count
-        bits = self._bits()
+        loss_sum, square_sum_F, seen_sum_F = self._validation_sums()
+        val_loss = float(loss_sum) / count
+        bits = self._bits(square_sum_F, seen_sum_F)
         epoch = len(self.curve) + 1
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             raise TrainingError(
@@ -252,9 +264,8 @@ class Fit(pl.LightningModule):
         self.trainer.should_stop = self.watcher.stop
         self._keep()
 
-    def _bits(self) -> float:
-        seen_F = self._all_sum(self._seen_sum_F)
-        mean_F = (self._all_sum(self._square_sum_F) / seen_F.clamp(min=1)).cpu()
+    def _bits(self, square_sum_F: Tensor, seen_F: Tensor) -> float:
+        mean_F = (square_sum_F / seen_F.clamp(min=1)).cpu()
         if not len(self.rows.at_F):
             return float(mean_F) / math.log(2)
         rms_F = mean_F.sqrt() * self.rows.unit_F
