@@ -5,8 +5,10 @@
 Both try four losses with their learning rates on scikit-learn's digits, 64-128-8, batch 64, the
 same number of trials and epochs, and record each trial's parameters, curves and final metrics in
 MLflow (SQLite) and its value in Optuna's store (SQLite). The usual script is what the examples of
-these projects show: a Trainer, DataLoaders and an MLFlowLogger a trial, one after the other. With
-`--usual 8` only so many of its trials are run, and their time is scaled up (and said so).
+these projects show: a Trainer, DataLoaders and an MLFlowLogger a trial, one after the other; it logs
+at each epoch's end, as Hourglass does, or with `--every-step` also each step, which is what Lightning
+does and asks for (`log_every_n_steps`) where nobody says otherwise. With `--usual 8` only so many of
+its trials are run, and their time is scaled up (and said so).
 """
 
 import argparse
@@ -34,7 +36,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 warnings.filterwarnings("ignore")
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-trials, epochs = int(sys.argv[1]), int(sys.argv[2])
+trials, epochs, each_step = int(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3
 rows = torch.tensor(load_digits().data / 16, dtype=torch.float32)
 train, val = TensorDataset(rows[:1257]), TensorDataset(rows[1257:1527])
 LOSSES = {
@@ -53,7 +55,7 @@ class Autoencoder(pl.LightningModule):
 
     def training_step(self, batch, _):
         value = LOSSES[self.hparams.loss](self.net(batch[0]), batch[0])
-        self.log("train_loss", value, on_step=False, on_epoch=True)
+        self.log("train_loss", value, on_step=each_step, on_epoch=True)
         return value
 
     def validation_step(self, batch, _):
@@ -73,7 +75,7 @@ def objective(trial):
     )
     logger = MLFlowLogger("usual", tracking_uri="sqlite:///usual.db")
     trainer = pl.Trainer(
-        max_epochs=epochs, logger=logger, accelerator="cpu",
+        max_epochs=epochs, logger=logger, accelerator="cpu", log_every_n_steps=1,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )
     trainer.fit(
@@ -110,6 +112,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--usual", type=int, help="trials of the usual script; default: all")
     parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--every-step", action="store_true", help="the usual script logs each step")
     arguments = parser.parse_args()
     usual = arguments.usual or arguments.trials
     source = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -134,8 +137,9 @@ def main() -> None:
         own = timed(sys.executable, "-m", "hourglass", "search")
         print(f"Hourglass        {arguments.trials} trials {own:8.1f} s", flush=True)
         script = (sys.executable, "-c", USUAL)
+        logs = ("each step",) if arguments.every_step else ()
         start_up = timed(*script, "0", "1")
-        seconds = timed(*script, str(usual), str(arguments.epochs))
+        seconds = timed(*script, str(usual), str(arguments.epochs), *logs)
         total = start_up + (seconds - start_up) * arguments.trials / usual
         scaled = "" if usual == arguments.trials else f" (scaled from {usual}: {seconds:.1f} s)"
         print(f"the usual script {arguments.trials} trials {total:8.1f} s{scaled}")

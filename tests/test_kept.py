@@ -74,7 +74,7 @@ def test_the_name_of_a_kept_fit_tells_settings_rows_and_code(root, monkeypatch):
     }
     moved = folder(replace(one, root=Path("/elsewhere"), save_to=Path("/elsewhere/models")))
     assert moved == folder(one)
-    monkeypatch.setattr(trials, "code_version", lambda: "another")
+    monkeypatch.setattr(trials, "_code", lambda: "another")
     assert len(names | {folder(one)}) == 6
 
 

@@ -240,9 +240,19 @@ def _run(arguments: argparse.Namespace) -> None:
 
         dashboard.serve(params.search.storage, paths.root, arguments.port or PORT)
         return
+    _begin(getattr(params, command, None))
     stage = importlib.import_module(f"hourglass.stages.{command}")
     _quieten_others()
     stage.run(params, paths)
+
+
+def _begin(settings: object) -> None:
+    """Lets workers import what fits need, some seconds, while the stage imports its own."""
+    one_device = getattr(settings, "devices", 1) * getattr(settings, "num_nodes", 1) == 1
+    if one_device and hasattr(settings, "executor"):
+        from hourglass import executors
+
+        executors.EXECUTORS.load(settings.executor).ahead()
 
 
 def _check(params: "Params", paths: "Paths") -> None:

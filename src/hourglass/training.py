@@ -200,7 +200,10 @@ class Fit(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forgets the last epoch's sum, and draws what is random from seed and epoch alone."""
-        torch.manual_seed(self.plan.seed * SEED_STRIDE + len(self.curve))
+        seed = self.plan.seed * SEED_STRIDE + len(self.curve)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes as long as five steps
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         self._train_sum = torch.zeros((), device=self.device)
 
     def _validation_sums(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,12 @@ def _seen(data: Data, latent_dim: int) -> Seen:
 def identity(spec: Spec, schema: Schema) -> str:
     """16 hex digits of all that a fit depends on: settings, rows and code; of no folder."""
     bare = replace(spec, root=Path(), save_to=None)
-    return digest(repr(bare), schema.digest, schema.to_json(), code_version())
+    return digest(repr(bare), schema.digest, schema.to_json(), _code())
+
+
+@cache
+def _code() -> str:
+    return code_version()  # takes as long as a hundred steps, and stays
 
 
 def _fitted(spec: Spec, data: Data) -> tuple[Bundle, Curve]:

@@ -56,6 +56,10 @@ class Executor(ABC):
         """Starts; without a number of workers, one for each core of this machine."""
         return cls(workers or cores())
 
+    @classmethod  # noqa: B027  most have nothing to begin
+    def ahead(cls) -> None:
+        """Begins what takes long and needs no settings; its caller has other things to do."""
+
     @abstractmethod
     def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Queues `task(argument)`; both must be picklable, the task at the top of its module.

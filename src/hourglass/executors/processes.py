@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_futures
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.connection import wait as wait_handles
 from multiprocessing.context import BaseContext
 from typing import Any, cast
@@ -43,15 +44,21 @@ class Processes(Executor):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         self._context = _context()
-        self._before = {k: os.environ.get(k) for k in ONE_THREAD}
-        os.environ.update(ONE_THREAD)  # the server and its workers inherit them
+        self._before = _one_thread()  # workers inherit them
         self._lock = threading.RLock()  # answers arrive in threads of the pools
         self._queue: deque[_Task] = deque()
         self._pools = {self._pool() for _ in range(workers)}
         self._idle = list(self._pools)
         self._open = True
-        for pool in self._pools:  # they import while the coordinator does other things
-            pool.submit(os.getpid)
+        self.ahead()
+
+    @classmethod
+    def ahead(cls) -> None:
+        """Starts the server: the first worker would wait for its imports."""
+        if _context().get_start_method() == "forkserver":
+            before = _one_thread()  # the server and its workers inherit them
+            forkserver.ensure_running()
+            _restore(before)
 
     def submit(self, task: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Queues the task."""
@@ -71,11 +78,7 @@ class Processes(Executor):
             self._open = False
             for pool in self._pools:
                 _end(pool)
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
+        _restore(self._before)
 
     def _pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_live_with_parent)
@@ -122,6 +125,21 @@ class Processes(Executor):
         new = self._pool()
         self._pools.add(new)
         return new
+
+
+def _one_thread() -> dict[str, str | None]:
+    """Asks for one thread in processes to come; returns what stood there."""
+    before = {k: os.environ.get(k) for k in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    return before
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for key, value in before.items():
+        if value is None:
+            os.environ.pop(key, None)
+        else:
+            os.environ[key] = value
 
 
 def _context() -> BaseContext:
