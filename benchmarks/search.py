@@ -5,10 +5,10 @@
 Both try four losses with their learning rates on scikit-learn's digits, 64-128-8, batch 64, the
 same number of trials and epochs, and record each trial's parameters, curves and final metrics in
 MLflow (SQLite) and its value in Optuna's store (SQLite). The usual script is what the examples of
-these projects show: a Trainer, DataLoaders and an MLFlowLogger a trial, one after the other; it logs
-at each epoch's end, as Hourglass does, or with `--every-step` also each step, which is what Lightning
-does and asks for (`log_every_n_steps`) where nobody says otherwise. With `--usual 8` only so many of
-its trials are run, and their time is scaled up (and said so).
+these projects show: a Trainer, DataLoaders and an MLFlowLogger a trial, one after the other. It
+logs at each epoch's end, as Hourglass does; with `--every-step` each step too, as Lightning does
+where nobody says otherwise. With `--usual 8` only so many of its trials are run, and their time is
+scaled up (and said so).
 """
 
 import argparse
