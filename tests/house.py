@@ -23,6 +23,7 @@ PLUMBING = frozenset(
         "hourglass.console",
         "hourglass.dashboard",
         "hourglass.errors",
+        "hourglass.paramschema",
         "hourglass.paths",
         "hourglass.patience",
         "hourglass.stages",

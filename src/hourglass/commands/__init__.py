@@ -21,6 +21,7 @@ COMMANDS = {
     "register": "put the selected model into the MLflow registry",
     "summary": "say what the last run found, and where to look",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",
+    "schema": "print the JSON Schema of params.yaml, for editors",
     "completion": "print a script that lets the shell complete commands and options",
 }
 
