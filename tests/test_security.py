@@ -5,17 +5,23 @@ Each attempt is a process of its own with little memory, which must end in one c
 
 import csv
 import io
+import json
 import resource
+import shutil
 import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hourglass import config
+import fits
+from hourglass import config, trials
+from hourglass.bundle import Bundle
+from hourglass.errors import DataError
 from hourglass.paths import write_csv
 
 ROOT = Path(__file__).parents[1]
@@ -179,6 +185,64 @@ def test_idx_headers_that_mean_harm_are_refused(tmp_path, data):
     (tmp_path / "x-idx3-ubyte").write_bytes(data)
     project(tmp_path, source="images", path="x-idx3-ubyte")
     assert "x-idx3-ubyte" in refused(hourglass(tmp_path, "preprocess"))
+
+
+# --- bundles --------------------------------------------------------------------------------------
+
+
+def _model(folder: Path, change) -> None:
+    model = json.loads((folder / "model.json").read_text())
+    change(model)
+    (folder / "model.json").write_text(json.dumps(model))
+
+
+def _header(folder: Path, header: bytes, length: int | None = None) -> None:
+    size = struct.pack("<Q", len(header) if length is None else length)
+    (folder / "weights.safetensors").write_bytes(size + header)
+
+
+LONG = {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+HARM = {
+    "a huge bottleneck": lambda f: _model(
+        f, lambda m: m["recipe"]["architecture"].update(latent_dim=10**11)
+    ),
+    "a huge layer": lambda f: _model(
+        f, lambda m: m["recipe"]["architecture"].update(hidden=[10**9] * 3)
+    ),
+    "a module of another package": lambda f: _model(f, lambda m: m["recipe"].update(kind="..os")),
+    "a loss out of the folder": lambda f: _model(
+        f, lambda m: m["recipe"].update(loss="../../evil")
+    ),
+    "something else": lambda f: (f / "model.json").write_text("[1, 2]"),
+    "nested JSON": lambda f: (f / "model.json").write_text("[" * 200_000),
+    "no text": lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"),
+    "no calibration": lambda f: _model(f, lambda m: m.pop("calibration")),
+    "a long header": lambda f: _header(f, b"{}", 2**60),
+    "a header of another size": lambda f: _header(f, json.dumps(LONG).encode()),
+    "a pickle": lambda f: (f / "weights.safetensors").write_bytes(
+        b"\x80\x04cos\nsystem\n(S'touch ran'\ntR."
+    ),
+    "no weights": lambda f: (f / "weights.safetensors").unlink(),
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "whole"
+    trials.run(replace(fits.spec(fits.make_files(folder.parent)), epochs=1, save_to=folder))
+    return folder
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_bundles_that_mean_harm_are_refused(bundle, tmp_path, monkeypatch, harm):
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+    HARM[harm](folder)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="holds no whole model of Hourglass") as caught:
+        Bundle.load(folder)
+    assert len(str(caught.value)) < 500 + len(str(folder))
+    assert not (tmp_path / "ran").exists()
 
 
 # --- what we write --------------------------------------------------------------------------------
