@@ -1,7 +1,7 @@
 """Samples per second of a fit: Hourglass beside a hand-written loop and the libraries of its field.
 
     pip install pyod pythae --no-deps; pip install numba    (peers that are not here are left out)
-    python benchmarks/training.py [--rounds 5] [--nets small large] [--batches 64 256 1024]
+    python benchmarks/training.py [--rounds 5] [--nets small large] [--batches 64 1024] [--copies 10]
 
 Everybody trains the same network on the same rows with Adam and mean squared error, one thread,
 in turns; printed is the median over the rounds of the ratio to the hand-written loop, with its
@@ -19,7 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -318,6 +318,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--batches", nargs="+", type=int, default=[64, 256, 1024])
+    parser.add_argument("--copies", type=int, default=1, help="the rows so many times over")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
@@ -326,6 +327,7 @@ def main() -> None:
     for net in arguments.nets:
         for batch in arguments.batches:
             task = NETS[net](batch)
+            task = replace(task, rows_NF=task.rows_NF.repeat(arguments.copies, 1))
             print(f"\n{net}: {'-'.join(map(str, task.widths))}, batch {batch}, ", end="")
             print(f"{len(task.rows_NF)} rows, {task.epochs} epochs")
             compare(task, arguments.rounds)
