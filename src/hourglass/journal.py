@@ -73,7 +73,7 @@ class Writer:
         path = folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"
         lock = _lock(path)
         lock.acquire()
-        self._file = path.open("xb")
+        path.touch()
         self._turn = threading.Lock()
         self._copies = 0
         self.journal = Journal(path, lock)
@@ -83,10 +83,10 @@ class Writer:
         """Adds a line; when this returns, it lies on the disk."""
         text = json.dumps(line, default=_plain, separators=(",", ":"), ensure_ascii=False)
         content = text.encode() + b"\n"
-        with self._turn:
-            self._file.write(content)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        with self._turn, self.journal.path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
             self.size += len(content)
 
     def copy(self, path: Path) -> str:

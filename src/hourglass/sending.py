@@ -25,6 +25,8 @@ CHUNK = 500  # lines that are held in memory
 GATHER = 0.5  # seconds in which lines are gathered: what a trial says goes out in one call
 FIRST, LONGEST = 1.0, 30.0  # seconds between attempts while MLflow is away
 CLOSING = 120.0  # seconds that a stage waits at its end for MLflow to take the rest
+GRACE = 3.0  # seconds of these if it is away
+LAST = 1.0  # seconds for an attempt that has begun to end
 BEGIN, OPEN = "begin", "open"  # lines that are no call of a run
 CALLS = frozenset(
     {"params", "metrics", "curve", "sample", "artifact", "table", "data", "note", "finish"}
@@ -226,7 +228,8 @@ class Sender(threading.Thread):
             except TrackingError as error:
                 self._say(self._connections.why(error))
                 failures += 1
-                pause = min(2 * (pause or FIRST / 2), LONGEST)
+                hurried = self._hurry.is_set()
+                pause = FIRST if hurried else min(2 * (pause or FIRST / 2), LONGEST)
             else:
                 self._say("")
                 pause = None
@@ -249,7 +252,7 @@ class Sender(threading.Thread):
         self._trouble = trouble
 
     def drain(self, seconds: float) -> bool:
-        """Waits until all is sent that was written; gives up when an attempt fails.
+        """Waits until all is sent that was written; gives up sooner if MLflow is away.
 
         Args:
             seconds: As long as this at most.
@@ -257,10 +260,11 @@ class Sender(threading.Thread):
         Returns:
             Whether all is sent.
         """
-        wanted, failures = self._writer.size, self._failures
+        wanted, failures, begun = self._writer.size, self._failures, time.monotonic()
 
         def over() -> bool:
-            return self._own.sent >= wanted or self._failures > failures or not self.is_alive()
+            away = self._failures > failures and time.monotonic() - begun > GRACE
+            return self._own.sent >= wanted or away or not self.is_alive()
 
         self._hurry.set()
         self._wake.set()
@@ -279,7 +283,7 @@ class Sender(threading.Thread):
         self._over.set()
         self._hurry.set()
         self._wake.set()
-        self.join(GATHER if done else 0)
+        self.join(LAST)
         if done and not self._own.refused:
             self._own.journal.remove()
             return
