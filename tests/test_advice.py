@@ -167,7 +167,7 @@ def table(tmp_path):
 
 def test_a_file_is_described_without_a_project_and_nothing_else_is_written(table, tmp_path):
     before = set(tmp_path.iterdir())
-    text = profiling.run(table, None, Paths(tmp_path), Asked(drop=["id"]))
+    text = profiling.run(table, None, Paths(tmp_path), Asked(drop=["id"])).text
     assert "300 rows (210 training, 45 validation, 45 test; " in " ".join(text.split())
     assert set(tmp_path.iterdir()) == before
 
@@ -185,7 +185,7 @@ def test_options_say_what_params_would(table, tmp_path):
     own = asked.upon(profiling.PLAIN)
     assert own["missing_values"] == [-9999, "n/a", 0.5]
     assert (own["label"], own["group"], own["drop"]) == ("site", "w", ["id"])
-    text = " ".join(profiling.run(table, None, Paths(tmp_path), asked).split())
+    text = " ".join(profiling.run(table, None, Paths(tmp_path), asked).text.split())
     assert "by group), 2 columns" in text
     with pytest.raises(ConfigError, match="--image-size is for images"):
         profiling.run(table, None, Paths(tmp_path), Asked(["id"], image_size=[3, 3]))
@@ -195,19 +195,19 @@ def test_params_count_only_for_the_file_that_they_name(table, tmp_path):
     params = config.read_yaml(ROOT / "params.yaml")
     params["preprocess"] |= {"source": "tabular", "path": "table.csv", "drop": ["id"], "label": "u"}
     config.write_yaml(tmp_path / "params.yaml", params)
-    text = profiling.run(table, None, Paths(tmp_path), Asked())
+    text = profiling.run(table, None, Paths(tmp_path), Asked()).text
     assert "3 columns" in " ".join(text.split())
     assert "Settings: params.yaml, which names this file, and the options.\n" in text
     other = tmp_path / "other.csv"
     rows = np.random.default_rng(0).normal(size=(300, 2))
     pd.DataFrame(rows, columns=["u", "n"]).to_csv(other, index=False)
-    text = profiling.run(other, None, Paths(tmp_path), Asked())
+    text = profiling.run(other, None, Paths(tmp_path), Asked()).text
     assert "2 columns" in " ".join(text.split())
     assert "Settings: the options (params.yaml is for table.csv).\n" in text
     params["preprocess"] |= {"path": ".", "files": "t*.csv"}
     config.write_yaml(tmp_path / "params.yaml", params)
-    assert "which names this file" in profiling.run(table, None, Paths(tmp_path), Asked())
-    assert "the options (" in profiling.run(other, None, Paths(tmp_path), Asked())
+    assert "which names this file" in profiling.run(table, None, Paths(tmp_path), Asked()).text
+    assert "the options (" in profiling.run(other, None, Paths(tmp_path), Asked()).text
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,11 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
     assert done.stderr == ""
     assert "Likely good: " in done.stdout
     for arguments, message in (
-        (("profile",), "error: profile needs a FILE"),
+        (("profile",), "error: the following arguments are required: FILE"),
         (("profile", "tabel.csv"), "did you mean 'table.csv'?"),
-        (("check", "table.csv"), "error: check takes no FILE"),
-        (("check", "--missing-values", "-1"), "error: check takes no --missing-values"),
+        (("check", "table.csv"), "error: check takes no 'table.csv'"),
+        (("check", "--missing-values", "-1"), "error: check takes no '--missing-values'"),
+        (("search", "--epochs", "3"), "its settings are in params.yaml"),
         (("profile", "table.csv"), "(--drop id), or"),
         (("profile", "table.csv", "--label", "sit"), "error: --label: no column 'sit' in"),
         (("profile", "table.csv", "--image-size", "0", "3"), "'0' is no number of pixels"),

@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,10 @@ from types import ModuleType
 import pytest
 
 from hourglass import __version__, config
-from hourglass.__main__ import COMMANDS, _OneLine, main
+from hourglass.__main__ import main
+from hourglass.commands import COMMANDS
 from hourglass.config import Params
+from hourglass.console import OneLine
 from hourglass.errors import DataError
 from hourglass.paths import Paths, write_csv, write_json, write_text
 
@@ -292,6 +296,50 @@ def test_help_says_what_each_command_does(capsys):
     assert all(name in text and does in text for name, does in COMMANDS.items())
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_what_it_takes(capsys, name):
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: hourglass {name} ")
+
+
+def test_a_stage_has_no_options_and_says_where_its_settings_are(project, capsys):
+    assert main(["train", "--epochs", "3"]) == 2
+    assert capsys.readouterr().err == (
+        "error: train takes no '--epochs': its settings are in params.yaml\n"
+    )
+
+
+def test_an_option_that_a_command_lacks_is_named(capsys):
+    assert main(["summary", "--jsno"]) == 2
+    assert capsys.readouterr().err == (
+        "error: summary takes no '--jsno'; `hourglass summary --help` says what it takes\n"
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_their_options(capsys, shell):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in COMMANDS)
+    assert "missing-values" in script
+
+
+def test_the_shell_completes_with_the_script(tmp_path, capsys):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    function = re.search(r"complete .*-F (\w+) hourglass", script).group(1)
+    asked = (
+        f"{script}\nCOMP_WORDS=(hourglass summ) COMP_CWORD=1\n{function}\necho ${{COMPREPLY[@]}}"
+    )
+    done = subprocess.run([bash, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["summary"]
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
@@ -400,6 +448,25 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
     )
 
 
+def test_summary_for_programs_has_numbers(tmp_path, capsys):
+    evaluated(tmp_path)
+    assert main(["-C", str(tmp_path), "summary", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "bce needs 0.27 bits fewer than mse."
+    assert found["test"] == 1.23456789
+    assert found["leaderboard"][0]["ci_low"] == 1.2
+    assert found["leaderboard"][0]["loss"] == "bce"
+    assert found["model"]["version"] == "3"
+
+
+def test_check_for_programs(capsys):
+    assert main(["-C", str(ROOT), "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "right": True,
+        "reads": "builtin: digits: 1797 rows, images of 8 x 8 x 1 values",
+    }
+
+
 def test_summary_before_any_run_says_what_to_run(tmp_path, capsys):
     assert main(["-C", str(tmp_path), "summary"]) == 2
     assert capsys.readouterr().err == (
@@ -469,7 +536,7 @@ def test_a_further_rank_started_by_the_same_words_finds_the_folder(tmp_path):
 )
 def test_a_line_of_the_log_names_no_private_module(name, shown):
     record = logging.LogRecord(f"hourglass.{name}", logging.WARNING, "", 0, "hello", (), None)
-    line = _OneLine("%(what)s: %(message)s").format(record)
+    line = OneLine("%(what)s: %(message)s").format(record)
     assert line == f"{shown} warning: hello"
 
 

@@ -106,7 +106,7 @@ def test_what_is_no_port_is_refused(project, capsys, port):
 
 def test_other_commands_take_no_port(project, capsys):
     assert main(["search", "--port", "8123"]) == 2
-    assert "search takes no --port: that is for dashboard" in capsys.readouterr().err
+    assert "search takes no '--port': its settings are in params.yaml" in capsys.readouterr().err
 
 
 def test_a_store_that_cannot_be_opened_is_named_without_its_password(project, capsys):

@@ -6,7 +6,8 @@ Shapes: N rows, F features, W numbers of a reconstruction (see `hourglass.wide`)
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,12 +15,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hourglass import codelength, hiding, losses, models, wide
 from hourglass.codelength import Calibration
-from hourglass.errors import DataError
+from hourglass.errors import DataError, UnknownNameError
 from hourglass.inputs import Inputs
 from hourglass.losses import Context, Loss
 from hourglass.losses._heads import Head, Heads
@@ -180,14 +182,24 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads what `save` wrote; executes nothing from the folder."""
+        """Reads what `save` wrote; executes nothing from the folder.
+
+        Raises:
+            DataError: it was not written by `save`, or is damaged.
+        """
+        with _whole(folder):
+            return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
         model: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         raw = model["recipe"]
         recipe = Recipe(**{**raw, "architecture": Architecture.from_json(raw["architecture"])})
         schema = Schema.from_json(model["schema"])
         scaler = Scaler.from_json(model["scaler"])
-        inputs, autoencoder, loss = modules(recipe, schema, scaler)
         weights = load_file(folder / "weights.safetensors")
+        _require_sizes(recipe, weights)
+        inputs, autoencoder, loss = modules(recipe, schema, scaler)
         parts = {"inputs.": inputs, "autoencoder.": autoencoder, "loss.": loss}
         for prefix, module in parts.items():
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
@@ -198,6 +210,34 @@ class Bundle:
         )
         ready = (inputs.eval(), autoencoder.eval(), loss.eval())
         return cls(recipe, schema, scaler, *ready, calibration, masked)
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Turns whatever a strange or damaged folder makes Python say into one line."""
+    wrong = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError)
+    try:
+        yield
+    except (*wrong, SafetensorError, UnknownNameError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{folder} holds no whole model of Hourglass ({type(error).__name__}: {said[:200]})"
+        ) from error
+
+
+def _require_sizes(recipe: Recipe, weights: Mapping[str, Tensor]) -> None:
+    """Compares the sizes that the recipe names with those of the weights, before it is built.
+
+    Raises:
+        ValueError: they differ; a recipe may name more than memory holds.
+    """
+    with torch.device("meta"):
+        named = models.build(recipe.kind, recipe.architecture).state_dict()
+    for name, weight in named.items():
+        stored = weights.get(f"autoencoder.{name}")
+        if stored is None or stored.shape != weight.shape:
+            found = "none" if stored is None else list(stored.shape)
+            raise ValueError(f"weights of {name}: {list(weight.shape)} named, {found} stored")
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,8 @@ NO_EFFECT_ON_RESULTS = frozenset(
 
 S = TypeVar("S", bound=Section)
 
+MOST_VALUES = 100_000  # of a file of parameters; some lines of aliases can stand for billions
+
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Reads and checks params.yaml.
@@ -342,7 +344,12 @@ def read_yaml(path: Path) -> Any:
         ConfigError: it is missing, can't be read or is no YAML; line and column are named.
     """
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        read = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        if _size(read, {}) <= MOST_VALUES:
+            return read
+        raise ConfigError(f"{path} holds more than {MOST_VALUES} values, aliases followed")
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply, or holds itself by an alias") from None
     except FileNotFoundError:
         raise ConfigError(
             f"{path} is missing in {path.absolute().parent}: run from the folder that holds it, "
@@ -354,6 +361,20 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start} is wrong") from None
     except YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {_problem(error)}") from None
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values it holds; an alias counts as all that it stands for.
+
+    Raises:
+        RecursionError: it holds itself.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
 
 
 def _problem(error: YAMLError) -> str:

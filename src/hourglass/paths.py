@@ -15,6 +15,7 @@ from hourglass.catalog import listed, nearest
 from hourglass.errors import DataError, MissingInputError
 
 SPLITS = ("train", "val", "test")
+FORMULA = ("=", "+", "-", "@", "\t")  # what a formula begins with in a spreadsheet
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,31 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Writes a table in one step; a key that is not in `columns` is an error."""
+    """Writes a table in one step; a key that is not in `columns` is an error.
+
+    Names of columns are the user's: none becomes a formula where a spreadsheet opens the file.
+    """
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({k: harmless(v) for k, v in row.items()} for row in rows)
+
+
+def harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, with a quote before it (OWASP).
+
+    Python's csv writes a carriage return unquoted, where readers end the line: it becomes a space.
+    """
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", " ")
+    if not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def read_text(path: Path, stage: str) -> str:

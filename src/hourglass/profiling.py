@@ -93,7 +93,20 @@ class Asked:
         }
 
 
-def run(file: Path, out: Path | None, paths: Paths, asked: Asked) -> str:
+@dataclass(frozen=True)
+class Found:
+    """What profile says.
+
+    Attributes:
+        text: For people.
+        profile: For programs, as profile.json.
+    """
+
+    text: str
+    profile: dict[str, Any]
+
+
+def run(file: Path, out: Path | None, paths: Paths, asked: Asked) -> Found:
     """Describes a file or folder as preprocess would, without touching the project's files.
 
     Args:
@@ -101,9 +114,6 @@ def run(file: Path, out: Path | None, paths: Paths, asked: Asked) -> str:
         out: Folder for profile.html and profile.json; None: only the text is given.
         paths: Of the project; its params.yaml counts if it names the file.
         asked: The options.
-
-    Returns:
-        The advice as text.
 
     Raises:
         DataError: the file can't be used; the message says why.
@@ -122,13 +132,14 @@ def run(file: Path, out: Path | None, paths: Paths, asked: Asked) -> str:
         except HourglassError as error:
             raise type(error)(in_options(str(error))) from None
         schema = Schema.from_json(read_json(inside.schema, "preprocess"))
-        profile = read_json(inside.profile, "preprocess")
+        profile: dict[str, Any] = read_json(inside.profile, "preprocess")
         warnings = [in_options(note) for note in read_json(inside.warnings, "preprocess")]
         shown = examples(schema, inside)
     if out is not None:
         write_json(out / "profile.json", profile | {"warnings": warnings})
         write_text(out / "profile.html", page.html(schema, profile, shown, warnings))
-    return f"{advice.text(schema, profile, warnings)}Settings: {says}.\n"
+    text = f"{advice.text(schema, profile, warnings)}Settings: {says}.\n"
+    return Found(text, profile | {"warnings": warnings})
 
 
 def _check_folder(out: Path) -> None:

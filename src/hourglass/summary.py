@@ -1,5 +1,6 @@
 """What the last run found, for people at a terminal; reads reports/ only."""
 
+import json
 from typing import Any
 
 from hourglass.errors import MissingInputError
@@ -19,15 +20,33 @@ COLUMNS = {  # of leaderboard.csv -> heading here
 }
 
 
+def as_json(paths: Paths) -> str:
+    """The same for programs.
+
+    Raises:
+        MissingInputError: no run has been evaluated here yet.
+    """
+    version = paths.register("version.json")
+    found = {
+        **_metrics(paths),
+        "verdict": read_text(paths.evaluate("verdict.txt"), "evaluate").strip(),
+        "leaderboard": [
+            {name: _value(cell) for name, cell in row.items()}
+            for row in read_csv(paths.evaluate("leaderboard.csv"), "evaluate")
+        ],
+        "report": str(paths.evaluate("report.html")),
+        "model": read_json(version, "register") if version.exists() else None,
+    }
+    return json.dumps(found, indent=2) + "\n"
+
+
 def text(paths: Paths) -> str:
     """The verdict, the leaderboard, and where to look next.
 
     Raises:
         MissingInputError: no run has been evaluated here yet.
     """
-    if not paths.evaluate("metrics.json").exists():
-        raise MissingInputError("nothing has been evaluated here yet: run `dvc repro`")
-    metrics = read_json(paths.evaluate("metrics.json"), "evaluate")
+    metrics = _metrics(paths)
     parts = [
         f"Verdict: {read_text(paths.evaluate('verdict.txt'), 'evaluate')}",
         _table(_leaderboard(paths)),
@@ -39,6 +58,21 @@ def text(paths: Paths) -> str:
         "MLflow UI:  make ui",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _metrics(paths: Paths) -> dict[str, Any]:
+    if not paths.evaluate("metrics.json").exists():
+        raise MissingInputError("nothing has been evaluated here yet: run `dvc repro`")
+    metrics: dict[str, Any] = read_json(paths.evaluate("metrics.json"), "evaluate")
+    return metrics
+
+
+def _value(cell: str) -> Any:
+    """A cell of a CSV file as JSON: null, true, false, a number, or the text."""
+    try:
+        return json.loads(cell.lower()) if cell else None
+    except ValueError:
+        return cell
 
 
 def _beaten(metrics: dict[str, Any]) -> str:
