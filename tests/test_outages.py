@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -321,7 +320,7 @@ def test_an_mlflow_server_that_is_killed_for_good_in_a_search_loses_no_metric(
     assert "sesame" not in told
     (kept,) = journals(root)
     assert "sesame" not in kept.read_text()
-    with pytest.raises(TrackingError, match="is away .*What is not sent stays in") as error:
+    with pytest.raises(TrackingError, match=r"is away .*What is not sent stays in") as error:
         send_left(Paths(root))
     assert "sesame" not in str(error.value)
     assert journals(root) == [kept]

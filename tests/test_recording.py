@@ -314,7 +314,9 @@ def test_a_stage_that_breaks_off_while_mlflow_is_away_says_so_and_ends(paths, mo
     end_unfinished("KILLED")
     (path,) = paths.journals.glob("*.jsonl")
     assert json.loads(path.read_bytes().splitlines()[-1])["with"]["status"] == "KILLED"
-    assert f"not all is in MLflow yet. .hourglass/journals/{path.name} keeps the rest" in caplog.text
+    assert (
+        f"not all is in MLflow yet. .hourglass/journals/{path.name} keeps the rest" in caplog.text
+    )
 
 
 def test_what_the_machine_does_is_recorded_when_asked_for(paths, monkeypatch, caplog):
