@@ -125,7 +125,9 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
         run = mlflow_tracker.run("killed", "a name", {})
         run.params({"workers": workers, "epochs": 3})
         run.curve([{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.25}])
+        run.flush()
     run.params({"late": 1})
+    run.flush()
     found = mlflow_tracker.client.get_run(run.id).data.params
     assert found == {"workers": "2", "epochs": "3", "late": "1"}
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
@@ -162,15 +164,12 @@ def test_the_run_of_a_stage_that_breaks_off_is_opened_again(mlflow_tracker, tmp_
     assert status(run) == "FINISHED"
 
 
-def test_a_store_that_does_not_answer_holds_nobody_up(monkeypatch):
+def test_a_store_that_does_not_answer_holds_nobody_up(mlflow_tracker, monkeypatch):
     """What is interrupted ends within about a second."""
 
-    class Away:
-        def break_off(self, status: str) -> None:
-            time.sleep(600)
-
-    monkeypatch.setattr(tracking, "_open", {"a run": Away()})
+    monkeypatch.setattr(mlflow_tracker.client, "set_terminated", lambda *_: time.sleep(600))
     monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    mlflow_tracker.run("a run while its store hangs", "a name", {})
     end_unfinished("KILLED")
 
 

@@ -37,6 +37,7 @@ class Paths:
     state = property(lambda self: self.root / ".hourglass")
     fits = property(lambda self: self.state / "fits")
     checkpoints = property(lambda self: self.state / "checkpoints")
+    journals = property(lambda self: self.state / "journals")
 
     @property
     def schema(self) -> Path:

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "open the test rows once: verdict, leaderboard, pictures, report",
     "register": "put the selected model into the MLflow registry",
     "summary": "say what the last run found, and where to look",
+    "sync": "send to MLflow what it could not take while it was away",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",
     "schema": "print the JSON Schema of params.yaml, for editors",
     "completion": "print a script that lets the shell complete commands and options",

@@ -35,9 +35,10 @@ from hourglass.provenance import (
     require_same_rows,
     revision_tags,
 )
+from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import MlflowTracker, data_sets, grouped
+from hourglass.tracking import data_sets, grouped
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -431,7 +432,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
 
 
 def _record(params: Params, paths: Paths, found: Findings) -> None:
-    tracker = MlflowTracker(params.tracking.experiment, paths.root)
+    tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
     said = [
@@ -450,6 +451,7 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
     run.finish()
+    tracker.close()
 
 
 def _note(found: Findings) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hourglass import provenance, serving
+from hourglass import provenance, sending, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.paths import Paths, existing, read_json, read_text, write_json
@@ -32,6 +32,7 @@ def run(params: Params, paths: Paths) -> None:
     made = paths.evaluate("metrics.json")
     provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
     bundle_digest = provenance.digest_files(folder)
+    sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_
     with answering(tracker.uri):
