@@ -300,7 +300,7 @@ class MlflowTracker(Tracker):
 
     def _artifacts(self, name: str) -> str | None:
         """Where a new experiment keeps its files: not in a copy of the project; None: as MLflow."""
-        if home(self._root) == self._root or "MLFLOW_TRACKING_URI" in os.environ:
+        if home(self._root) == self._root or not self.uri.startswith("sqlite:"):
             return None
         return str(home(self._root) / "mlruns" / re.sub(r"[^\w-]", "_", name))
 
