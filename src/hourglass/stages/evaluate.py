@@ -336,7 +336,7 @@ def _row_lines(found: Findings) -> list[dict[str, Any]]:
         line: dict[str, Any] = {
             "row": str(found.test.number_N[one.at]),
             "": one.which,
-            "bits": round(one.bits, 1),
+            "bits": f"{one.bits:.1f}",
         }
         if found.test.label_N is not None:
             line["label"] = _label(found.schema, found.test.label_N[one.at])
