@@ -175,7 +175,9 @@ def _find(params: Params, paths: Paths) -> Findings:
     train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
     seen = Moments.from_json(read_json(paths.figures, "preprocess"))
     _, spread_W = trials.wide_figures(schema, seen.mean_F, seen.sd_F, train_NF)
-    test = evaluation.open_test(paths, schema, metrics.scales(spread_W, schema.columns))
+    test = evaluation.open_test(
+        paths, schema, metrics.scales(spread_W, schema.columns), params.evaluate.anomalous
+    )
     scores = evaluation.score_losses(bundles, test)
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     alpha = params.evaluate.alpha
@@ -253,8 +255,7 @@ OF_A_TRIAL = {"trial", "state", "objective", "pruned_at", "dropped"}
 
 def _write_tables(paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
-    columns = (*evaluation.LEADERBOARD, "search_trials")
-    write_csv(paths.evaluate("leaderboard.csv"), found.rows, columns)
+    write_csv(paths.evaluate("leaderboard.csv"), found.rows, list(found.rows[0]))
     crossed = evaluation.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
     bits = _column_bits(found)
@@ -281,8 +282,7 @@ def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], l
     if test.label_N is not None:
         names = found.schema.labels
         for row, label in zip(rows, test.label_N, strict=True):
-            known = not np.isnan(label)
-            row["label"] = (names[int(label)] if names else label) if known else ""
+            row["label"] = evaluation.label_text(label, names)
     return rows, list(rows[0])
 
 
@@ -339,17 +339,12 @@ def _row_lines(found: Findings) -> list[dict[str, Any]]:
             "bits": f"{one.bits:.1f}",
         }
         if found.test.label_N is not None:
-            line["label"] = _label(found.schema, found.test.label_N[one.at])
+            label = float(found.test.label_N[one.at])
+            line["label"] = evaluation.label_text(label, found.schema.labels)
         told = (f"{name}: {value} → {answer} ({b:.1f})" for name, value, answer, b in one.costliest)
         line["what cost most"] = "; ".join(told)
         lines.append(line)
     return lines
-
-
-def _label(schema: Schema, label: float) -> str:
-    if np.isnan(label):
-        return ""
-    return schema.labels[int(label)] if schema.labels else f"{label:g}"
 
 
 def _settings(paths: Paths, found: Findings) -> list[dict[str, Any]]:
@@ -465,8 +460,28 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         *([copied] if (copied := _copied(params, found)) else []),
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
+        *_detected(found),
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
+    ]
+
+
+def _detected(found: Findings) -> list[str]:
+    """How well the delivered model's code length tells anomalous rows, where labels say which."""
+    own, unusual_N = found.metrics, found.test.unusual_N
+    if unusual_N is None or "auroc" not in own:
+        return []
+    count, of = int(np.nansum(unusual_N)), int((~np.isnan(unusual_N)).sum())
+    label = evaluation.label_text(
+        float(np.asarray(found.test.label_N)[unusual_N == 1][0]), found.schema.labels
+    )
+    baseline = found.baselines["pca"].mean("auroc")
+    hidden = f"; that of hidden values {own['auroc_masked']:.3f}" if "auroc_masked" in own else ""
+    return [
+        f"{count} of {of} test rows are labelled {label!r}. The code length of a row tells them "
+        f"from the others with an AUROC of {own['auroc']:.3f} (average precision "
+        f"{own['average_precision']:.3f}){hidden}; a PCA's code length {baseline:.3f}. No label "
+        "was used in choosing."
     ]
 
 
