@@ -3,6 +3,7 @@
 import logging
 import math
 import platform
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -98,12 +99,19 @@ class Findings:
     metrics: Mapping[str, Any]
 
 
+WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
+
+Under **Artifacts**: `report.html`, the whole report; `leaderboard.png`, the table above as a
+picture; `reconstructions.png`, rows as each loss reconstructs them."""
+
+
 def run(params: Params, paths: Paths) -> None:
     """Writes the verdict, metrics.json, the tables, pictures and report.html.
 
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
     """
+    began = time.monotonic()
     found = _find(params, paths)
     _write_tables(paths, found)
     _draw(params, paths, found)
@@ -117,7 +125,7 @@ def run(params: Params, paths: Paths) -> None:
         log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
     if copied := _copied(params, found):
         log.warning("%s", copied)
-    _record(params, paths, found)
+    _record(params, paths, found, began)
 
 
 def _find(params: Params, paths: Paths) -> Findings:
@@ -431,7 +439,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
     }
 
 
-def _record(params: Params, paths: Paths, found: Findings) -> None:
+def _record(params: Params, paths: Paths, found: Findings, began: float) -> None:
     tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
@@ -439,8 +447,10 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
         paths.evaluate(n) for n in ("verdict.txt", "metrics.json", "leaderboard.csv", "cross.csv")
     ]
     key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
-    tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
-    run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
+    tags = {"hourglass.stage": "evaluate", "hourglass.data": found.schema.digest}
+    seconds = time.monotonic() - began
+    name = f"evaluate · {found.schema.source}"
+    run = tracker.run(key, name, tags | revision_tags(paths.root), seconds=seconds)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
     seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
@@ -450,8 +460,25 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
     for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
+    for row in found.rows:
+        _record_loss(tracker, run, row)
     run.finish()
     tracker.close()
+    write_json(paths.evaluate("run.json"), {"key": key})
+
+
+def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
+    """A child for each loss, so that MLflow's tables sort and compare them."""
+    tags = {"hourglass.stage": "evaluate", "hourglass.loss": row["loss"]}
+    name = f"{row['loss']} · {row['verdict']}"
+    child = tracker.run(f"{parent.key} {row['loss']}", name, tags, parent)
+    child.params({k: row[k] for k in ("loss", "scaler", "verdict", "selected", "seeds")})
+    first = ("bits_per_feature", "bits_per_feature_masked", "skill_vs_pca")
+    child.metrics(
+        {k: row[k] for k in first}
+        | {"behind_the_best": row["difference"], "test/rmse": row["rmse"], "test/mae": row["mae"]}
+    )
+    child.finish()
 
 
 def _note(found: Findings) -> str:
@@ -467,4 +494,4 @@ def _note(found: Findings) -> str:
             f"| {name} | {r['verdict']} | {r['test']:.4f} | {r['difference']:.4f} "
             f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", WHERE])
