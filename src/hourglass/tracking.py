@@ -49,7 +49,7 @@ EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.name": "bits_per_feature",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
     "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict,"
-    " its artifacts are the report and the pictures. The menu **Views** holds tables of losses, "
+    " its artifacts are the report and the pictures.\n\nThe menu **Views** holds tables of losses, "
     "fits and trials with the columns that matter.\n\n**search** and **train** hold a child for "
     "each fit, **evaluate** one for each loss. Compare `bits_per_feature` (lower is better) across "
     "losses; the curves of `train_loss` and `val_loss` compare within one loss only.",
@@ -662,6 +662,8 @@ def _user() -> str:
 
 def short(value: Any) -> str:
     """A parameter as text, numbers to six digits: what a person compares in a table."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(short, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -690,11 +692,17 @@ def grouped(values: Mapping[str, float], group: str) -> dict[str, float]:
     return {k if k.startswith("bits_per_feature") else f"{group}/{k}": v for k, v in values.items()}
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a description; MLflow draws none of the space between columns."""
+    lines = [[f"{cell}&emsp;" for cell in head], ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:
     """The pipeline's splits, with the digest of the whole table."""
     return [
         DataSet(
-            name=schema.source,
+            name=f"{schema.source}, {split} rows",  # MLflow takes equal names for equal data
             digest=schema.digest,
             source=str(paths.values(split).resolve()),
             columns=schema.names,

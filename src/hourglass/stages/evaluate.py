@@ -3,6 +3,7 @@
 import logging
 import math
 import platform
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import Run, Tracker, data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -99,6 +100,7 @@ class Findings:
     metrics: Mapping[str, Any]
 
 
+FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
 WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
 
 Under **Artifacts**: `report.html`, the whole report; `leaderboard.png`, the table above as a
@@ -454,7 +456,11 @@ def _record(params: Params, paths: Paths, found: Findings, began: float) -> None
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
     seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
-    run.metrics(grouped(numbers, "test") | grouped(seen, "validation"))
+    first = {k: numbers.pop(k) for k in FIRST}
+    first["skill_vs_pca"] = next(r["skill_vs_pca"] for r in found.rows if r["selected"])
+    # Those of the objective, whatever it is, are called "test", "test_pca", ...: test/objective.
+    rest = {re.sub("^test", "objective", k): v for k, v in numbers.items()}
+    run.metrics(first | grouped(rest, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):
@@ -473,25 +479,26 @@ def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
     name = f"{row['loss']} · {row['verdict']}"
     child = tracker.run(f"{parent.key} {row['loss']}", name, tags, parent)
     child.params({k: row[k] for k in ("loss", "scaler", "verdict", "selected", "seeds")})
-    first = ("bits_per_feature", "bits_per_feature_masked", "skill_vs_pca")
     child.metrics(
-        {k: row[k] for k in first}
+        {k: row[k] for k in (*FIRST[:2], "skill_vs_pca")}
         | {"behind_the_best": row["difference"], "test/rmse": row["rmse"], "test/mae": row["mae"]}
     )
     child.finish()
 
 
 def _note(found: Findings) -> str:
-    lines = [
-        f"**{found.verdict}**",
-        "",
-        f"| loss | verdict | {found.metrics['ruler']} | behind the best | RMSE | skill vs PCA |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in found.rows:
-        name = f"**{r['loss']}**" if r["selected"] else r["loss"]
-        lines.append(
-            f"| {name} | {r['verdict']} | {r['test']:.4f} | {r['difference']:.4f} "
-            f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
+    unit = found.metrics["ruler"]
+    head = ("loss", "scaler", "verdict", unit, "behind the best", "RMSE", "skill vs PCA")
+    rows = [
+        (
+            f"**{r['loss']}**" if r["selected"] else r["loss"],
+            r["scaler"],
+            r["verdict"],
+            f"{r['test']:.4f}",
+            f"{r['difference']:.4f}",
+            f"{r['rmse']:.4g}",
+            f"{r['skill_vs_pca']:.4f}",
         )
-    return "\n".join([*lines, "", WHERE])
+        for r in found.rows
+    ]
+    return f"**{found.verdict}**\n\n{markdown_table(head, rows)}\n\n{WHERE}"

@@ -33,7 +33,7 @@ from hourglass.racing import Drop
 from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
-from hourglass.tracking import Run, Tracker, data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 
@@ -54,13 +54,13 @@ class Parts:
 NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on
 validation rows (pruner {pruner}, allocation {allocation}). A trial's own loss is only a curve: its
 values compare within one loss. Sort the children by `{metric}`; lower is better."""
-BEST = """
-| loss | {unit}, best trial | scaler | trial | of | hyperparameters |
-|---|---|---|---|---|---|
-{rows}
+BEST = """**Ahead: {ahead} {unit}.** Whether that is more than luck, the run `evaluate` says.
+
+{table}
 
 Under **Artifacts**: `search.png`, every trial; `trials.csv`, the same as a table; `best.yaml`, the
-rows above as train reads them. The verdict is in the run `evaluate`."""
+best trial of each loss as train reads it.
+"""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -129,7 +129,7 @@ def run(params: Params, paths: Paths) -> None:
             outcomes = search.run(studies, pool, make_spec, observe)
     _report(params, paths, outcomes, schema.digest, drops)
     found = _best(params, outcomes)
-    parent.note("\n".join([_note(params, schema, drops), found]))
+    parent.note("\n".join([found, _note(params, schema, drops)]))
     write_json(paths.search("run.json"), {"key": key})
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
@@ -262,11 +262,13 @@ def _best(params: Params, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> st
         if (winner := search.best(tried)) is not None and winner.value is not None:
             own = parts(params, candidate, winner.hyper)
             hyper = ", ".join(f"{k} {v:.4g}" for k, v in own.hyper.items())
-            line = f"{own.scaler} | {winner.number} | {len(tried)} | {hyper}"
-            found.append((winner.value, f"| {candidate.name} | {winner.value:.4f} | {line} |"))
+            trial = f"{winner.number} of {len(tried)}"
+            row = (candidate.name, own.scaler, f"{winner.value:.4f}", trial, hyper)
+            found.append((winner.value, row))
+    rows = [row for _, row in sorted(found)]
     unit = trials.objective_unit(params.search.objective)
-    rows = "\n".join(row for _, row in sorted(found))
-    return BEST.format(unit=unit, rows=rows)
+    table = markdown_table(("loss", "scaler", unit, "trial", "hyperparameters"), rows)
+    return BEST.format(ahead=f"{rows[0][0]} with {rows[0][2]}", unit=unit, table=table)
 
 
 def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
@@ -284,10 +286,10 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     if child.finished:
         return
     child.params({"loss": loss, "scaler": scaler, **outcome.hyper})
-    child.curve(outcome.result.curve)
     child.metrics(
         grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
     )
+    child.curve(outcome.result.curve)
     child.finish(failed=bool(outcome.result.failure))
 
 

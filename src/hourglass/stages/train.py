@@ -25,22 +25,27 @@ from hourglass.plans import TrainerOptions, is_rank_zero
 from hourglass.progress import Board
 from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
-from hourglass.tracking import MemoryTracker, Run, Tracker, data_sets, grouped
+from hourglass.tracking import (
+    MemoryTracker,
+    Run,
+    Tracker,
+    data_sets,
+    grouped,
+    markdown_table,
+)
 from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
 
-NOTE = """**{source}** · the best configuration of each loss, fitted {seeds} times. The verdict over
-these fits is in the run `evaluate`.
+NOTE = """**Ahead: {ahead} bits per feature on validation rows, the mean over {seeds} seeds.**
+Whether that is more than luck, the run `evaluate` says.
 
-| loss | scaler | bits per feature on validation rows: mean | least | most |
-|---|---|---|---|---|
-{rows}
+{table}
 
-To compare how they learned, select children and draw `curve/val_gauss_bits`: it compares across
-losses, `val_loss` doesn't. Under **Artifacts**: `fits.csv` has a row for each fit, `curves.csv` for
-each epoch."""
+Bits per feature of fits with the best configuration of each loss. To compare how they learned,
+select children and draw `curve/val_gauss_bits`: it compares across losses, `val_loss` doesn't.
+Under **Artifacts**: `fits.csv` has a row for each fit, `curves.csv` for each epoch."""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -88,9 +93,9 @@ def run(params: Params, paths: Paths) -> None:
     if is_rank_zero():
         _report(paths, specs, [results[task] for task in tasks])
         write_json(paths.train("run.json"), {"key": parent.key})
+        parent.note(_note(specs, results))
     for name in ("fits.csv", "curves.csv"):
         parent.artifact(paths.train(name))
-    parent.note(_note(schema, specs, results))
     parent.finish()
     tracker.close()
     if is_rank_zero():
@@ -195,17 +200,18 @@ def _parent(
     return parent
 
 
-def _note(schema: Schema, specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
+def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
+    failed = {task.spec.name for task, result in results.items() if result.failure}
     found: dict[tuple[str, str], list[float]] = {}
     for task, result in results.items():
-        own = found.setdefault((task.spec.name, task.spec.scaler), [])
-        own.extend(v for k, v in result.metrics.items() if k == "bits_per_feature")
-    ranked = sorted((fmean(own), *of, min(own), max(own)) for of, own in found.items() if own)
-    rows = [
-        f"| {loss} | {s} | {m:.4f} | {low:.4f} | {top:.4f} |" for m, loss, s, low, top in ranked
-    ]
-    seeds = len({spec.seed for spec in specs})
-    return NOTE.format(source=schema.source, seeds=seeds, rows="\n".join(rows))
+        if task.spec.name not in failed:
+            own = found.setdefault((task.spec.name, task.spec.scaler), [])
+            own.append(result.metrics["bits_per_feature"])
+    ranked = sorted((fmean(own), *of, min(own), max(own)) for of, own in found.items())
+    rows = [(loss, s, f"{m:.4f}", f"{low:.4f}", f"{top:.4f}") for m, loss, s, low, top in ranked]
+    table = markdown_table(("loss", "scaler", "mean", "least", "most"), rows)
+    ahead = f"{rows[0][0]} with {rows[0][2]}"
+    return NOTE.format(ahead=ahead, seeds=len({spec.seed for spec in specs}), table=table)
 
 
 def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> None:
@@ -219,6 +225,6 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
     if child.finished:
         return
     child.params({"loss": spec.name, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
-    child.curve(result.curve)
     child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
+    child.curve(result.curve)
     child.finish(failed=bool(result.failure))
