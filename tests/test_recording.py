@@ -307,6 +307,30 @@ def test_the_runs_of_a_stage_that_breaks_off_end_so_and_go_on_later(paths, how):
     assert states() == ["FINISHED", "FINISHED"]
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_signal_while_a_run_is_opened_leaves_none_open(paths, monkeypatch, opened):
+    """A regression: a run was ended only if it had been opened for some microseconds."""
+    tracker = JournalTracker(f"signal {opened}", paths)
+    add = Writer.add
+
+    def interrupted(self, line):
+        if line["do"] == "open":
+            if opened:
+                add(self, line)
+            raise KeyboardInterrupt
+        add(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tracker.run("test 1", "a name", {})
+    end_unfinished("KILLED")
+    store = MlflowTracker(f"signal {opened}", paths.root)
+    runs = store.client.search_runs([store.experiment_id])
+    assert [r.info.status for r in runs] == ["KILLED"] * opened
+    assert nothing_is_left(paths)
+
+
 def test_a_stage_that_breaks_off_while_mlflow_is_away_says_so_and_ends(paths, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     tracker = JournalTracker("away", paths)

@@ -61,9 +61,10 @@ class JournalTracker(Tracker):
     ) -> Run:
         """See Tracker."""
         opening = {"name": name, "tags": dict(tags), "parent": parent.key if parent else ""}
-        self._add({"run": key, "do": OPEN, **opening, "start": time.time() - seconds}, tell=False)
         run = JournalRun(key, self._add, self._writer.copy)
+        # First, so that a signal in between leaves no open run behind.
         self._open = {k: r for k, r in self._open.items() if not r.finished} | {key: run}
+        self._add({"run": key, "do": OPEN, **opening, "start": time.time() - seconds}, tell=False)
         if self._watches and self._watcher is None:
             self._watcher = _Watcher(run)
             self._watcher.start()

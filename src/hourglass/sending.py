@@ -152,6 +152,8 @@ class Replay:
             if line["do"] == OPEN:
                 self._openings[key] = line
                 self._unfinished.add(key)
+        if key not in self._openings:  # its end alone: a signal came before it was opened
+            return
         try:
             run = self._run(key)
             for line in lines:
