@@ -307,6 +307,20 @@ def test_the_runs_of_a_stage_that_breaks_off_end_so_and_go_on_later(paths, how):
     assert states() == ["FINISHED", "FINISHED"]
 
 
+def test_a_copy_of_the_project_keeps_its_journal_where_the_project_is(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(sending, "GRACE", 0.1)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "a copy"
+    copy.mkdir(parents=True)
+    tracker = JournalTracker("copy", Paths(copy))
+    tracker.run("test 1", "a name", {}).finish()
+    tracker.close()
+    (path,) = (tmp_path / ".hourglass" / "journals").glob("*.jsonl")
+    assert f".hourglass/journals/{path.name} keeps the rest" in caplog.text
+
+
 @pytest.mark.parametrize("opened", [True, False])
 def test_a_signal_while_a_run_is_opened_leaves_none_open(paths, monkeypatch, opened):
     """A regression: a run was ended only if it had been opened for some microseconds."""

@@ -251,6 +251,26 @@ def test_a_folder_whose_name_mlflow_misreads_is_refused(name, monkeypatch, tmp_p
         tracking_uri(tmp_path / name)
 
 
+def test_an_experiment_that_dvc_runs_in_a_copy_records_where_the_project_does(
+    monkeypatch, tmp_path
+):
+    """DVC removes the copy afterwards, and all that is in it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1234"
+    copy.mkdir(parents=True)
+    assert tracking_uri(copy) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert Paths(copy).journals == tmp_path / ".hourglass" / "journals"
+    assert Paths(copy / "part").journals == tmp_path / "part" / ".hourglass" / "journals"
+    monkeypatch.chdir(copy)
+    tracker = MlflowTracker("in a copy", copy)
+    run = tracker.run("search a", "search", {})
+    (copy / "picture.txt").write_text("kept")
+    run.artifact(copy / "picture.txt")
+    kept = tracker.client.get_run(run.id).info.artifact_uri.removeprefix("file://")
+    assert Path(kept, "picture.txt").read_text() == "kept"
+    assert not Path(kept).is_relative_to(copy)
+
+
 def test_children_name_their_parent(mlflow_tracker):
     parent = mlflow_tracker.run("parent", "parent", {})
     child = mlflow_tracker.run("child", "child", {}, parent)

@@ -9,6 +9,7 @@ import getpass
 import json
 import logging
 import os
+import re
 import threading
 import time
 import weakref
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hourglass.errors import TrackingError
-from hourglass.paths import Paths, replacing
+from hourglass.paths import Paths, home, replacing
 from hourglass.patience import Store
 from hourglass.schema import Schema
 
@@ -316,6 +317,7 @@ class MlflowTracker(Tracker):
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of migrations at INFO
         # It would print the traceback of what is raised as well, and so of what we wait for.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        self._root = root
         self.uri = tracking_uri(root)
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -335,12 +337,18 @@ class MlflowTracker(Tracker):
         """The experiment's identifier; made if it isn't there, brought back if it was deleted."""
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            return self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+            return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         for tag in EXPERIMENT_TAGS.keys() - found.tags.keys():  # an older experiment
             self.client.set_experiment_tag(found.experiment_id, tag, EXPERIMENT_TAGS[tag])
         return found.experiment_id
+
+    def _artifacts(self, name: str) -> str | None:
+        """Where a new experiment keeps its files: not in a copy of the project; None: as MLflow."""
+        if home(self._root) == self._root or not self.uri.startswith("sqlite:"):
+            return None
+        return str(home(self._root) / "mlruns" / re.sub(r"[^\w-]", "_", name))
 
     def run(
         self,
@@ -595,14 +603,14 @@ def _make_whole(uri: str) -> None:
 
 
 def tracking_uri(root: Path) -> str:
-    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`.
+    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file of the project.
 
     Raises:
         TrackingError: MLflow can't keep its files in this folder.
     """
     if named := os.environ.get("MLFLOW_TRACKING_URI"):
         return named
-    folder = root.resolve()
+    folder = home(root).resolve()
     if set("%?") & set(str(folder)):
         # MLflow 3.17 reads paths as URIs, here and there: %41 becomes A, and ? ends the path.
         raise TrackingError(
