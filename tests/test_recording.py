@@ -14,6 +14,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from hourglass import sending, tracking
+from hourglass.__main__ import main
 from hourglass.errors import TrackingError
 from hourglass.journal import Lines, Writer, left
 from hourglass.paths import Paths
@@ -373,3 +374,21 @@ def test_what_the_machine_does_is_recorded_when_asked_for(paths, monkeypatch, ca
     assert "system/cpu_utilization_percentage" in names
     history = store.client.get_metric_history(found.info.run_id, names[0])
     assert len({m.timestamp for m in history}) >= 2
+
+
+def test_sync_sends_what_is_left_and_says_how_much(paths, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sending, "GRACE", 0.1)
+    here = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracker = JournalTracker("sync", paths)
+    record(tracker, "test 1", tmp_path)
+    tracker.close()
+    command = ["-C", str(tmp_path), "sync"]
+    assert main(command) == 2
+    assert "What is not sent stays in .hourglass/journals" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
+    assert main(command) == 0
+    assert capsys.readouterr().out == "nothing is waiting to be sent\n"
+    assert main([*command, "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"runs": 2, "kept": []}
+    is_whole("sync", "test 1", paths)
