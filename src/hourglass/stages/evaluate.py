@@ -3,7 +3,9 @@
 import logging
 import math
 import platform
+import re
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +44,7 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -129,12 +131,20 @@ class Findings:
         return self.bundles[self.decision.selected][self.seed]
 
 
+FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
+WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
+
+Under **Artifacts**: `report.html`, the whole report; `leaderboard.png`, the table above as a
+picture; `reconstructions.png`, rows as each loss reconstructs them."""
+
+
 def run(params: Params, paths: Paths) -> None:
     """Writes the verdict, metrics.json, the tables, pictures and report.html.
 
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
     """
+    began = time.monotonic()
     found = _find(params, paths)
     _write_tables(paths, found)
     _draw(params, paths, found)
@@ -149,7 +159,7 @@ def run(params: Params, paths: Paths) -> None:
         log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
     if copied := _copied(params, found):
         log.warning("%s", copied)
-    _record(params, paths, found)
+    _record(params, paths, found, began)
 
 
 def _find(params: Params, paths: Paths) -> Findings:
@@ -543,7 +553,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
     }
 
 
-def _record(params: Params, paths: Paths, found: Findings) -> None:
+def _record(params: Params, paths: Paths, found: Findings, began: float) -> None:
     tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
@@ -551,33 +561,57 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
         paths.evaluate(n) for n in ("verdict.txt", "metrics.json", "leaderboard.csv", "cross.csv")
     ]
     key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
-    tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
-    run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
+    tags = {"hourglass.stage": "evaluate", "hourglass.data": found.schema.digest}
+    seconds = time.monotonic() - began
+    name = f"evaluate · {found.schema.source}"
+    run = tracker.run(key, name, tags | revision_tags(paths.root), seconds=seconds)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
     seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
-    run.metrics(grouped(numbers, "test") | grouped(seen, "validation"))
+    first = {k: numbers.pop(k) for k in FIRST}
+    first["skill_vs_pca"] = next(r["skill_vs_pca"] for r in found.rows if r["selected"])
+    # Those of the objective, whatever it is, are called "test", "test_pca", ...: test/objective.
+    rest = {re.sub("^test", "objective", k): v for k, v in numbers.items()}
+    run.metrics(first | grouped(rest, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     tables = ("report.html", "leaderboard.csv", "cross.csv", "metrics.json")
     for name in (*PICTURES, *tables):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
+    for row in found.rows:
+        _record_loss(tracker, run, row)
     run.finish()
     tracker.close()
+    write_json(paths.evaluate("run.json"), {"key": key})
+
+
+def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
+    """A child for each loss, so that MLflow's tables sort and compare them."""
+    tags = {"hourglass.stage": "evaluate", "hourglass.loss": row["loss"]}
+    name = f"{row['loss']} · {row['verdict']}"
+    child = tracker.run(f"{parent.key} {row['loss']}", name, tags, parent)
+    child.params({k: row[k] for k in ("loss", "scaler", "verdict", "selected", "seeds")})
+    child.metrics(
+        {k: row[k] for k in (*FIRST[:2], "skill_vs_pca")}
+        | {"behind_the_best": row["difference"], "test/rmse": row["rmse"], "test/mae": row["mae"]}
+    )
+    child.finish()
 
 
 def _note(found: Findings) -> str:
-    lines = [
-        f"**{found.verdict}**",
-        "",
-        f"| loss | verdict | {found.metrics['ruler']} | behind the best | RMSE | skill vs PCA |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in found.rows:
-        name = f"**{r['loss']}**" if r["selected"] else r["loss"]
-        lines.append(
-            f"| {name} | {r['verdict']} | {r['test']:.4f} | {r['difference']:.4f} "
-            f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
+    unit = found.metrics["ruler"]
+    head = ("loss", "scaler", "verdict", unit, "behind the best", "RMSE", "skill vs PCA")
+    rows = [
+        (
+            f"**{r['loss']}**" if r["selected"] else r["loss"],
+            r["scaler"],
+            r["verdict"],
+            f"{r['test']:.4f}",
+            f"{r['difference']:.4f}",
+            f"{r['rmse']:.4g}",
+            f"{r['skill_vs_pca']:.4f}",
         )
-    return "\n".join(lines)
+        for r in found.rows
+    ]
+    return f"**{found.verdict}**\n\n{markdown_table(head, rows)}\n\n{WHERE}"
