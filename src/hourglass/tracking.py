@@ -288,7 +288,7 @@ class MlflowTracker(Tracker):
             "hourglass.key": key,
             "mlflow.source.name": f"hourglass {key.partition(' ')[0]}",
             "mlflow.source.type": "LOCAL",
-            "mlflow.user": _user(),
+            "mlflow.user": user(),
             **tags,
         }
         if parent is not None:
@@ -501,7 +501,7 @@ def _impatient() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _user() -> str:
+def user() -> str:
     """Who runs this, or "" where the system doesn't know (a container without a user entry)."""
     try:
         return getpass.getuser()
