@@ -197,7 +197,9 @@ def tracked(folder: Path) -> dict[str, Any]:
             ),
             "version tags": sorted(
                 (version, key, _timeless(value))
-                for version, key, value in rows("select version, key, value from model_version_tags")
+                for version, key, value in rows(
+                    "select version, key, value from model_version_tags"
+                )
             ),
             "aliases": sorted(rows("select name, alias, version from registered_model_aliases")),
         }

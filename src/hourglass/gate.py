@@ -269,7 +269,11 @@ class Decision:
 
     def sentence(self, version: int, alias: str) -> str:
         """The decision in one sentence, with what to do where a person may want another."""
-        stays = f"version {self.incumbent} stays @{alias}" if self.incumbent else f"there is no @{alias}"
+        stays = (
+            f"version {self.incumbent} stays @{alias}"
+            if self.incumbent
+            else f"there is no @{alias}"
+        )
         nonetheless = f"`hourglass promote {version} --reason ...` makes it @{alias} nonetheless"
         numbers = self._numbers()
         first = f"version {self.incumbent} has lost its files" if self.incumbent else "the first"
