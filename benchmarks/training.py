@@ -1,7 +1,7 @@
 """Samples per second of a fit: Hourglass beside a hand-written loop and the libraries of its field.
 
     pip install pyod pythae --no-deps; pip install numba    (peers that are not here are left out)
-    python benchmarks/training.py [--rounds 5] [--nets small large] [--batches 64 1024] [--copies 10]
+    python benchmarks/training.py [--rounds 5] [--nets small] [--batches 64 256] [--copies 10]
 
 Everybody trains the same network on the same rows with Adam and mean squared error, one thread,
 in turns; printed is the median over the rounds of the ratio to the hand-written loop, with its

@@ -165,7 +165,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest(answer):
     assert answer("  experiment:", "  experimnet:") == (
         "params.yaml: tracking.experiment is missing\n"
         "params.yaml: tracking.experimnet is not known, did you mean 'experiment'? "
-        "(known: experiment)"
+        "(known: experiment, system_metrics)"
     )
 
 
@@ -178,8 +178,9 @@ def test_a_misspelt_section_is_answered_with_the_nearest(answer):
 
 
 def test_a_section_without_content_lists_its_keys(answer):
-    assert answer("\n  experiment:", "\n#") == (
-        "params.yaml: tracking must hold the keys experiment, but is empty"
+    section = TEXT[TEXT.index("\n  experiment:") :]
+    assert answer(section, "\n") == (
+        "params.yaml: tracking must hold the keys experiment, system_metrics, but is empty"
     )
 
 

@@ -149,7 +149,7 @@ def _searched(params: Params, paths: Paths) -> list[bytes]:
     """Searches from the beginning; the files that people and later stages read."""
     (paths.state / "studies.db").unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "MlflowTracker", lambda *_: MemoryTracker())
+        patch.setattr(search, "JournalTracker", lambda *_, **__: MemoryTracker())
         search.run(params, paths)
     return [paths.search(name).read_bytes() for name in ("best.yaml", "trials.csv")]
 

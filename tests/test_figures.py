@@ -32,6 +32,12 @@ HOLED = np.where(np.arange(18).reshape(3, 6) % 5 == 1, np.nan, IMAGES)
 RGB = (1, 2, 3)
 SERIES = [f"{name}@{step}" for step in range(3) for name in ("a@b", "$p$")]
 SIX = ["mse", "mae", "bce", "huber", "mse+poisson", "mse+negative_binomial"]
+PLACE = np.linspace(-8, 8, 9)
+SHAPES = [
+    figures.Shape("mse", RNG.normal(size=50), PLACE, np.exp(-(PLACE**2))),
+    figures.Shape("bce", 20 * RNG.normal(size=50), PLACE, None),
+    figures.Shape("mae+poisson", RNG.normal(size=50), PLACE, np.exp(-np.abs(PLACE))),
+]
 DRAWINGS: dict[str, Callable[[Path], None]] = {
     "search": lambda p: figures.search_history(p, TRIALS, "bits"),
     "one trial": lambda p: figures.search_history(p, TRIALS[:1], "bits"),
@@ -44,6 +50,11 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "images in colours": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, NAMES, RGB),
     "windows": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, SERIES, (3, 2)),
     "one channel": lambda p: figures.reconstructions(p, IMAGES[:1], {}, NAMES, (6, 1)),
+    "residuals": lambda p: figures.residuals(p, SHAPES),
+    "residuals of one loss": lambda p: figures.residuals(p, SHAPES[:1]),
+    "image rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], (2, 3, 1)),
+    "coloured rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], RGB),
+    "window rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], (3, 2)),
     "columns": lambda p: figures.columns(p, {"mse": TABLE[0], "mae": TABLE[1]}, NAMES, None),
     "many columns": lambda p: figures.columns(p, {"mse": np.arange(99.0)}, ["c"] * 99, None),
     "pixels": lambda p: figures.columns(p, dict.fromkeys(SIX, IMAGES[0]), NAMES, (2, 3, 1)),

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -26,6 +25,7 @@ from hourglass.config import Tracking
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths
 from hourglass.patience import Patience
+from hourglass.sending import send_left
 from hourglass.stages import normalize, preprocess, search
 from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Run
 
@@ -124,6 +124,7 @@ def test_a_refusal_of_mlflow_is_not_repeated(tracker, monkeypatch, caplog):
     monkeypatch.setattr(tracker.client, "log_batch", refuse)
     with pytest.raises(TrackingError, match=r"can't be used: INVALID_PARAMETER_VALUE: no\. Mend"):
         run.params({"a": 1})
+        run.flush()
     assert len(calls) == 1
     assert not caplog.records
 
@@ -144,7 +145,7 @@ def test_mlflows_own_patience_is_off_while_we_ask_and_as_it_was_after(tracker, m
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
     name, seen = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", []
     monkeypatch.setattr(tracker.client, "set_tag", lambda *_: seen.append(os.environ[name]))
-    tracker.run("patience", "a name", {}).note("x")
+    tracker.run("patience", "a name", {}).table([{"a": 1}], "x")
     assert (seen, os.environ[name]) == (["0"], "7")
 
 
@@ -178,7 +179,7 @@ def searched(root: Path, storage: str, experiment: str = "hourglass") -> dict[st
     """The files of a search with its trials in `storage`."""
     changed = {
         "search": SMALL.search.model_copy(update={"storage": storage}),
-        "tracking": Tracking(experiment=experiment),
+        "tracking": Tracking(experiment=experiment, system_metrics=False),
     }
     search.run(SMALL.model_copy(update=changed), Paths(root))
     return {n: Paths(root).search(n).read_bytes() for n in ("best.yaml", "trials.csv")}
@@ -188,7 +189,7 @@ def searched(root: Path, storage: str, experiment: str = "hourglass") -> dict[st
 def untracked(monkeypatch) -> MemoryTracker:
     """The runs of searches, without MLflow."""
     own = MemoryTracker()
-    monkeypatch.setattr(search, "MlflowTracker", lambda *_: own)
+    monkeypatch.setattr(search, "JournalTracker", lambda *_, **__: own)
     return own
 
 
@@ -196,7 +197,7 @@ def untracked(monkeypatch) -> MemoryTracker:
 def expected(root: Path) -> dict[str, bytes]:
     """The files of an undisturbed search on SQLite."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "MlflowTracker", lambda *_: MemoryTracker())
+        patch.setattr(search, "JournalTracker", lambda *_, **__: MemoryTracker())
         return searched(root, "sqlite:///expected.db")
 
 
@@ -287,26 +288,13 @@ def server(mlflow_server, monkeypatch) -> Server:
     return mlflow_server
 
 
-def runs_of(tracker: MlflowTracker) -> list:
-    return tracker.client.search_runs([tracker.experiment_id])
+def journals(root: Path) -> list[Path]:
+    return sorted(Paths(root).journals.glob("*.jsonl"))
 
 
-@pytest.mark.slow
-def test_an_mlflow_server_that_is_killed_and_started_again_has_each_run_once(
-    root, expected, server, monkeypatch, caplog, capfd
-):
-    caplog.set_level(logging.INFO)
-    again = threading.Thread(target=server.start)
-
-    def crash() -> None:
-        server.kill()
-        again.start()
-
-    disturb(monkeypatch, 3, crash)
-    assert searched(root, "sqlite:///killed.db", "killed") == expected
-    again.join()
-    tracker = MlflowTracker("killed", root)
-    runs = runs_of(tracker)
+def has_each_run_once_and_whole(experiment: str, root: Path) -> None:
+    tracker = MlflowTracker(experiment, root)
+    runs = tracker.client.search_runs([tracker.experiment_id])
     assert Counter(r.info.status for r in runs) == {"FINISHED": 1 + FITS}
     assert len({r.data.tags["hourglass.key"] for r in runs}) == 1 + FITS
     for run in runs:
@@ -314,28 +302,59 @@ def test_an_mlflow_server_that_is_killed_and_started_again_has_each_run_once(
             points = tracker.client.get_metric_history(run.info.run_id, "curve/val_loss")
             assert [m.step for m in points] == [1, 2]
             assert "bits_per_feature" in run.data.metrics
-    told = caplog.text + "".join(capfd.readouterr())
-    assert f"MLflow's store at http://anna:***@127.0.0.1:{server.port} is away" in told
-    assert "is back: going on" in told
-    assert "sesame" not in told
+            assert run.data.params["loss"] in ("mse", "huber")
+        else:
+            artifacts = {a.path for a in tracker.client.list_artifacts(run.info.run_id)}
+            assert {"best.yaml", "trials.csv", "search.png"} <= artifacts
 
 
 @pytest.mark.slow
-def test_when_patience_with_mlflow_ends_the_same_search_ends_with_the_same_files(
-    root, expected, server, monkeypatch
+def test_an_mlflow_server_that_is_killed_for_good_in_a_search_loses_no_metric(
+    root, expected, server, monkeypatch, caplog, capfd
 ):
-    monkeypatch.setattr(patience, "PATIENCE", Patience(seconds=0.3, first=0.05))
     disturb(monkeypatch, 3, server.kill)
-    with pytest.raises(TrackingError, match=r"did not come back within 0.3 s: .*refused") as error:
-        searched(root, "sqlite:///given_up.db", "given up")
+    assert searched(root, "sqlite:///killed.db", "killed") == expected
+    told = caplog.text + "".join(capfd.readouterr())
+    assert f"MLflow's store at http://anna:***@127.0.0.1:{server.port} is away" in told
+    assert "the next stage sends it, and so does `hourglass sync`" in told
+    assert "sesame" not in told
+    (kept,) = journals(root)
+    assert "sesame" not in kept.read_text()
+    with pytest.raises(TrackingError, match=r"is away .*What is not sent stays in") as error:
+        send_left(Paths(root))
     assert "sesame" not in str(error.value)
-    assert "\n" not in str(error.value)
+    assert journals(root) == [kept]
     server.start()
-    fits = []
-    disturb(monkeypatch, 0, lambda: None)
-    counted = studies.trials.run
-    monkeypatch.setattr(studies.trials, "run", lambda spec: fits.append(1) or counted(spec))
-    assert searched(root, "sqlite:///given_up.db", "given up") == expected
-    assert len(fits) == FITS - 3  # the third was kept though MLflow had not heard of it
-    runs = runs_of(MlflowTracker("given up", root))
-    assert Counter(r.info.status for r in runs) == {"FINISHED": 1 + FITS}
+    assert send_left(Paths(root)).runs == 1 + FITS
+    assert list(Paths(root).journals.iterdir()) == []
+    has_each_run_once_and_whole("killed", root)
+
+
+@pytest.mark.slow
+def test_what_a_stage_could_not_send_the_next_one_sends(root, expected, server, monkeypatch):
+    disturb(monkeypatch, 2, server.kill)
+    assert searched(root, "sqlite:///next.db", "next") == expected
+    assert len(journals(root)) == 1
+    server.start()
+    assert searched(root, "sqlite:///other.db", "another experiment") == expected
+    assert journals(root) == []
+    has_each_run_once_and_whole("next", root)
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_in_time_has_all_at_the_end_of_the_search(
+    root, expected, server, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+
+    def restart() -> None:
+        while "is away" not in caplog.text:
+            time.sleep(0.05)
+        server.start()
+
+    disturb(monkeypatch, 2, server.kill)
+    disturb(monkeypatch, 4, restart)
+    assert searched(root, "sqlite:///back.db", "back") == expected
+    assert "is back: it has what was kept" in caplog.text
+    assert journals(root) == []
+    has_each_run_once_and_whole("back", root)

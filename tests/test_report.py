@@ -39,7 +39,9 @@ def page(tmp_path):
         remarks=[EVIL],
         leaderboard=[LINE, LINE | {"loss": EVIL, "verdict": "worse", "selected": False}],
         cross=[{"trained": EVIL, "rmse": 1.0}],
-        pictures=[Picture(picture, EVIL, f'"{EVIL}')],
+        pictures=[Picture(picture, EVIL, f'"{EVIL}', EVIL)],
+        rows=[{"row": "3", EVIL: EVIL, "bits": 3.25}],
+        settings=[{"setting": EVIL, "rank correlation": -0.5}],
         advice=[EVIL],
         scalers=[
             {"loss": EVIL, EVIL: 1.5, "standard": None},
@@ -58,22 +60,34 @@ def written(page, tmp_path) -> str:
 def test_texts_of_the_data_are_escaped_everywhere(page, tmp_path):
     html = written(page, tmp_path)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 14
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 19
 
 
 def test_scalers_are_shown_where_several_were_tried(page, tmp_path):
     html = written(page, tmp_path)
-    shown = html.partition("How much the scaler matters")[2].partition("</table>")[0]
-    assert re.findall(r"<td>(.*?)</td>", shown)[1:] == ["1.5000", "", "mse", "2.5000", "2.0000"]
+    shown = html.partition("How much the scaler matters</h2>")[2].partition("</table>")[0]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", shown)[1:] == [
+        "1.5000",
+        "",
+        "mse",
+        "2.5000",
+        "2.0000",
+    ]
     alone = replace(page, scalers=[], leverage="")
     assert "How much the scaler matters" not in written(alone, tmp_path)
+
+
+def test_every_picture_has_words_that_stand_for_it(page, tmp_path):
+    html = written(page, tmp_path)
+    assert html.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', html)) == 1
 
 
 def test_nothing_is_fetched_from_elsewhere(page, tmp_path):
     html = written(page, tmp_path)
     sources = re.findall(r"(?:src|href)\s*=\s*[\"']([^\"']*)", html)
-    assert len(sources) == 1
-    assert sources[0].startswith("data:image/png;base64,")
+    assert {s.partition("base64,")[0] for s in sources if s[0] != "#"} == {"data:image/png;"}
+    anchors = [s.removeprefix("#") for s in sources if s[0] == "#"]
+    assert anchors == re.findall(r'<h2 id="([^"]*)"', html)
     assert not re.search(r"@import|url\(|https?:|<link|<iframe|<script", html)
 
 

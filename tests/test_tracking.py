@@ -9,6 +9,7 @@ import pytest
 
 from hourglass import tracking
 from hourglass.errors import TrackingError
+from hourglass.paths import Paths
 from hourglass.tracking import (
     DataSet,
     MemoryTracker,
@@ -125,7 +126,9 @@ def test_a_stage_that_was_killed_continues_its_run_without_copies(mlflow_tracker
         run = mlflow_tracker.run("killed", "a name", {})
         run.params({"workers": workers, "epochs": 3})
         run.curve([{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.25}])
+        run.flush()
     run.params({"late": 1})
+    run.flush()
     found = mlflow_tracker.client.get_run(run.id).data.params
     assert found == {"workers": "2", "epochs": "3", "late": "1"}
     assert len(mlflow_tracker.client.get_metric_history(run.id, "curve/val_loss")) == 2
@@ -162,15 +165,12 @@ def test_the_run_of_a_stage_that_breaks_off_is_opened_again(mlflow_tracker, tmp_
     assert status(run) == "FINISHED"
 
 
-def test_a_store_that_does_not_answer_holds_nobody_up(monkeypatch):
+def test_a_store_that_does_not_answer_holds_nobody_up(mlflow_tracker, monkeypatch):
     """What is interrupted ends within about a second."""
 
-    class Away:
-        def break_off(self, status: str) -> None:
-            time.sleep(600)
-
-    monkeypatch.setattr(tracking, "_open", {"a run": Away()})
+    monkeypatch.setattr(mlflow_tracker.client, "set_terminated", lambda *_: time.sleep(600))
     monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    mlflow_tracker.run("a run while its store hangs", "a name", {})
     end_unfinished("KILLED")
 
 
@@ -246,6 +246,26 @@ def test_a_folder_whose_name_mlflow_misreads_is_refused(name, monkeypatch, tmp_p
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(TrackingError, match=r"it misreads % and \? in the names of folders"):
         tracking_uri(tmp_path / name)
+
+
+def test_an_experiment_that_dvc_runs_in_a_copy_records_where_the_project_does(
+    monkeypatch, tmp_path
+):
+    """DVC removes the copy afterwards, and all that is in it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1234"
+    copy.mkdir(parents=True)
+    assert tracking_uri(copy) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert Paths(copy).journals == tmp_path / ".hourglass" / "journals"
+    assert Paths(copy / "part").journals == tmp_path / "part" / ".hourglass" / "journals"
+    monkeypatch.chdir(copy)
+    tracker = MlflowTracker("in a copy", copy)
+    run = tracker.run("search a", "search", {})
+    (copy / "picture.txt").write_text("kept")
+    run.artifact(copy / "picture.txt")
+    kept = tracker.client.get_run(run.id).info.artifact_uri.removeprefix("file://")
+    assert Path(kept, "picture.txt").read_text() == "kept"
+    assert not Path(kept).is_relative_to(copy)
 
 
 def test_children_name_their_parent(mlflow_tracker):

@@ -260,6 +260,7 @@ class Tracking(Section):
     """How runs are filed in MLflow."""
 
     experiment: Annotated[str, Field(min_length=1)]
+    system_metrics: bool
 
 
 class Params(Section):
@@ -284,6 +285,7 @@ NO_EFFECT_ON_RESULTS = frozenset(
         "search.storage",
         "train.executor",
         "train.workers",
+        "tracking.system_metrics",
         *(f"ray.{key}" for key in Ray.model_fields),
     }
 )

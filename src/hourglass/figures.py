@@ -5,6 +5,7 @@ Shapes: K rows that are shown, F features.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,31 @@ MAX_BARS = 30  # columns drawn as bars; of more the costliest
 MAX_NAMED = 30  # names below a profile; of more columns every second or third
 LONGEST_NAME = 28
 MAX_CHANNELS = 3  # of a window that are drawn
+FAR = 4.0  # standard deviations: a residual beyond is an outlier to a Gaussian
 WINDOW, RGB = 2, 3  # dimensions of a window, channels of a colour image
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The residuals of one loss's model, and the density that its loss assumes.
+
+    Attributes:
+        loss: Its name.
+        residual: In units of their standard deviation, pooled over rows and columns.
+        place_G: Where the density is given, in the same units.
+        assumed_G: The density, its width fitted to the residuals; None: the loss assumes no
+            residual of one shape (Bernoulli, counts).
+    """
+
+    loss: str
+    residual: Array
+    place_G: Array
+    assumed_G: Array | None
+
+    @property
+    def far(self) -> float:
+        """Share of the residuals beyond `FAR` standard deviations; of a Gaussian it is 6e-5."""
+        return float(np.mean(np.abs(self.residual) > FAR))
 
 
 def search_history(path: Path, rows: Sequence[Mapping[str, Any]], unit: str) -> None:
@@ -324,6 +349,124 @@ def _bars(path: Path, by_name: Mapping[str, Array], names: Sequence[str], what: 
     axes.set(xlabel="bits on test rows", title=f"Bits of each {what}{more}")
     axes.grid(visible=True, axis="both", color="#E5E5E5", linewidth=0.7)
     _legend(axes)
+    _save(figure, path)
+
+
+def residuals(path: Path, shown: Sequence[Shape]) -> None:
+    """Histograms of residuals, each beside the density that its loss assumes and a Gaussian's.
+
+    Args:
+        path: PNG file.
+        shown: One a panel.
+    """
+    across = min(2, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(4.4 * across + 0.4, 2.7 * down + 0.7), dpi=130, layout="constrained")
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    lowest = 1.0
+    for axes, one in zip(panels.flat, shown, strict=False):
+        _plain(axes)
+        colour, _, _ = _style(one.loss)
+        reach = float(np.abs(one.place_G).max())
+        inside = np.clip(one.residual, -reach, reach)  # what lies beyond is in the last bars
+        edges = np.linspace(-reach, reach, 65)
+        density, _ = np.histogram(inside, edges, density=True)
+        lowest = min(lowest, float(density[density > 0].min()))
+        axes.stairs(density, edges, fill=True, color=colour, alpha=0.3, label="residuals")
+        gauss = np.exp(-0.5 * one.place_G**2) / np.sqrt(2 * np.pi)
+        axes.plot(one.place_G, gauss, ":", color=INK, linewidth=1.1, label="a Gaussian")
+        title = f"{one.loss}: {100 * one.far:.2g} % beyond 4"
+        if one.assumed_G is None:
+            title += " (no one shape assumed)"
+        else:
+            axes.plot(one.place_G, one.assumed_G, color=colour, linewidth=1.8, label="assumed")
+        axes.set_title(title, fontsize=9)
+    for axes in list(panels.flat)[len(shown) :]:
+        axes.set_axis_off()
+    panels[0, 0].set_yscale("log")
+    panels[0, 0].set_ylim(lowest / 2, None)
+    for axes in panels[-1]:
+        axes.set_xlabel("residual, in standard deviations")
+    figure.suptitle("Residuals on test rows beside the noise that each loss assumes", fontsize=11)
+    named = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels.flat)
+    labels = {text: handle for own in named for handle, text in own}
+    panels[0, -1].legend(
+        labels.values(), labels.keys(), loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False,
+        fontsize=9,
+    )  # fmt: skip
+    _save(figure, path)
+
+
+def standouts(
+    path: Path,
+    originals_KF: Array,
+    answers_KF: Array,
+    titles: Sequence[str],
+    shape: tuple[int, ...],
+) -> None:
+    """Images or windows, the model's answer to each, and the error.
+
+    Args:
+        path: PNG file.
+        originals_KF: The rows.
+        answers_KF: Their reconstructions.
+        titles: What stands above each.
+        shape: See `Schema.shape`.
+    """
+    if len(shape) == WINDOW:
+        _standout_windows(path, originals_KF, answers_KF, titles, (shape[0], shape[1]))
+        return
+    count = len(originals_KF)
+    size = (0.9 * count + 1.3, 3.5)
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
+    panels = figure.subplots(3, count, squeeze=False)
+    low, high = float(np.nanmin(originals_KF)), float(np.nanmax(originals_KF))
+    error_KF = answers_KF - originals_KF
+    most = float(np.nanmax(np.abs(error_KF))) or 1.0
+    for k in range(count):
+        panels[0, k].imshow(
+            _image(originals_KF[k], shape, low, high), "gray_r", vmin=low, vmax=high
+        )
+        panels[1, k].imshow(_image(answers_KF[k], shape, low, high), "gray_r", vmin=low, vmax=high)
+        error_HW = error_KF[k].reshape(shape).mean(axis=-1)
+        panels[2, k].imshow(error_HW, "RdBu_r", vmin=-most, vmax=most)
+        panels[0, k].set_title(titles[k], fontsize=8, parse_math=False)
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_facecolor(GAP)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    for axes, name in zip(panels[:, 0], ("original", "reconstruction", "error"), strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, color=INK)
+    figure.suptitle("Rows with the shortest, a middling and the longest code", fontsize=11)
+    _save(figure, path, tight=False)
+
+
+def _standout_windows(
+    path: Path,
+    originals_KF: Array,
+    answers_KF: Array,
+    titles: Sequence[str],
+    shape: tuple[int, int],
+) -> None:
+    """The channel with the largest error of each window, its answer, and the error below."""
+    across = min(3, len(originals_KF))
+    down = -(-len(originals_KF) // across)
+    figure = Figure(figsize=(3.2 * across, 1.9 * down + 0.6), dpi=130, layout="constrained")
+    panels = figure.subplots(down, across, sharex=True, squeeze=False)
+    rows = zip(originals_KF, answers_KF, titles, strict=True)
+    for axes, (original_F, answer_F, title) in zip(panels.flat, rows, strict=False):
+        _plain(axes)
+        error_TC = (answer_F - original_F).reshape(shape)
+        channel = int(np.nanargmax(np.nansum(np.abs(error_TC), axis=0)))
+        axes.plot(original_F.reshape(shape)[:, channel], "o", color=INK, markersize=2.5)
+        axes.plot(answer_F.reshape(shape)[:, channel], color=COLOURS[0], linewidth=1.2)
+        axes.plot(error_TC[:, channel], color=COLOURS[3], linewidth=0.8, linestyle=":")
+        axes.set_title(f"{title}, channel {channel + 1}", fontsize=8, parse_math=False)
+    for axes in list(panels.flat)[len(originals_KF) :]:
+        axes.set_axis_off()
+    figure.suptitle("Original (dots), reconstruction (line) and error (dotted)", fontsize=11)
     _save(figure, path)
 
 

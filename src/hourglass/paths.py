@@ -37,6 +37,8 @@ class Paths:
     state = property(lambda self: self.root / ".hourglass")
     fits = property(lambda self: self.state / "fits")
     checkpoints = property(lambda self: self.state / "checkpoints")
+    # What is not sent yet must not go with a copy of the project.
+    journals = property(lambda self: home(self.root) / ".hourglass" / "journals")
 
     @property
     def schema(self) -> Path:
@@ -157,6 +159,19 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def home(root: Path) -> Path:
+    """The folder whose stores count: `root`, or that of which DVC has made `root` as a copy.
+
+    `dvc exp run --queue` and `--temp` run in a copy below .dvc/tmp/exps and then remove it.
+    """
+    folder = root.resolve()
+    for above in folder.parents:
+        if above.parts[-3:] == (".dvc", "tmp", "exps"):
+            _, *below = folder.relative_to(above).parts
+            return above.parents[2].joinpath(*below)
+    return root
 
 
 def write_text(path: Path, text: str) -> None:

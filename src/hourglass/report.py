@@ -1,6 +1,7 @@
 """Writes report.html: one self-contained page: the verdict, why, and how to get it again."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,21 @@ from jinja2 import Environment, StrictUndefined
 from hourglass.paths import write_text
 from hourglass.style import STYLE
 
+ROWS = "Rows that stand out"
+CROSS = "Every trained loss by every metric"
+SETTINGS = "Which settings mattered"
+SCALERS = "How much the scaler matters"
+ADVICE = "Why these losses competed"
+AGAIN = "How to get these numbers again"
+HEADINGS = {
+    "ROWS": ROWS,
+    "CROSS": CROSS,
+    "SETTINGS": SETTINGS,
+    "SCALERS": SCALERS,
+    "ADVICE": ADVICE,
+    "AGAIN": AGAIN,
+}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -20,11 +36,13 @@ class Picture:
         path: The file.
         title: Its heading.
         alternative: What it shows, for those who can't see it.
+        hint: How to read it; may be empty.
     """
 
     path: Path
     title: str
     alternative: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,8 @@ class Page:
         leaderboard: Lines of leaderboard.csv.
         cross: Lines of cross.csv.
         pictures: In the order shown.
+        rows: Rows that stand out, a line each; may be empty.
+        settings: A line for each hyperparameter of each loss; may be empty.
         advice: Why these losses competed.
         scalers: A row a loss, its best objective in the search under each scaler; may be empty.
         leverage: How much loss and scaler matter, in a sentence; may be empty.
@@ -54,10 +74,25 @@ class Page:
     leaderboard: Sequence[Mapping[str, Any]]
     cross: Sequence[Mapping[str, Any]]
     pictures: Sequence[Picture]
+    rows: Sequence[Mapping[str, Any]]
+    settings: Sequence[Mapping[str, Any]]
     advice: Sequence[str]
     scalers: Sequence[Mapping[str, Any]]
     leverage: str
     facts: Mapping[str, str]
+
+    def contents(self) -> list[str]:
+        """The headings in their order."""
+        return [
+            "Leaderboard",
+            *(picture.title for picture in self.pictures),
+            *([ROWS] if self.rows else []),
+            CROSS,
+            *([SETTINGS] if self.settings else []),
+            *([SCALERS] if self.scalers else []),
+            ADVICE,
+            AGAIN,
+        ]
 
 
 def write(path: Path, page: Page) -> None:
@@ -65,7 +100,13 @@ def write(path: Path, page: Page) -> None:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = _figure
     environment.filters["inline"] = _inline
+    environment.filters["anchor"] = _anchor
+    environment.globals.update(HEADINGS)
     write_text(path, environment.from_string(TEMPLATE).render(page=page, style=STYLE))
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"\W+", "-", heading.lower()).strip("-")
 
 
 def _figure(value: Any) -> str:
@@ -81,7 +122,18 @@ def _inline(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-TEMPLATE = """<!doctype html>
+TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2>{% endmacro %}
+{% macro table(rows) %}<div class="scroll"><table>
+<tr>{% for name, value in rows[0].items() %}
+<th{% if value is string %} class="word"{% endif %}>{{ name }}</th>
+{% endfor %}</tr>
+{% for row in rows %}<tr>
+{% for value in row.values() %}
+<td{% if value is string %} class="word"{% endif %}>{{ value|figure }}</td>
+{% endfor %}</tr>
+{% endfor %}
+</table></div>{% endmacro %}
+<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -97,7 +149,8 @@ TEMPLATE = """<!doctype html>
 <p class="verdict">{{ page.verdict }}</p>
 {% for remark in page.remarks %}<p>{{ remark }}</p>
 {% endfor %}
-<h2>Leaderboard</h2>
+<nav>{% for name in page.contents() %}<a href="#{{ name|anchor }}">{{ name }}</a> {% endfor %}</nav>
+{{ heading("Leaderboard") }}
 <div class="scroll"><table>
 <tr><th>loss</th><th class="word">verdict</th><th>{{ page.unit }}</th><th>interval</th>
 <th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>{{ page.other[1] }}</th>
@@ -123,35 +176,35 @@ validation rows: a paired t test over the seeds, corrected for the number of los
 and for the leader having been picked.
 Skill vs PCA: {{ page.unit }} saved against a PCA of the same bottleneck.</p>
 {% for picture in page.pictures %}
-<h2>{{ picture.title }}</h2>
+{{ heading(picture.title) }}
 <figure><img src="data:image/png;base64,{{ picture.path|inline }}" alt="{{ picture.alternative }}">
 </figure>
+{% if picture.hint %}<p class="hint">{{ picture.hint }}</p>{% endif %}
 {% endfor %}
-<h2>Every trained loss by every metric</h2>
-<div class="scroll"><table>
-<tr>{% for name in page.cross[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in page.cross %}<tr>
-{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
-</tr>
-{% endfor %}
-</table></div>
+{% if page.rows %}{{ heading(ROWS) }}
+{{ table(page.rows) }}
+<p class="hint">Test rows with the shortest, a middling and the longest code under the delivered
+model, and the columns that cost most: value, what the model answered, bits.</p>
+{% endif %}
+{{ heading(CROSS) }}
+{{ table(page.cross) }}
 <p class="hint">Test rows, mean over the seeds, original units; nrmse and nmae divide each column by
 its standard deviation.</p>
-{% if page.scalers %}<h2>How much the scaler matters</h2>
+{% if page.settings %}{{ heading(SETTINGS) }}
+{{ table(page.settings) }}
+<p class="hint">Over the complete trials of each loss: Spearman's rank correlation of a setting
+with the bits on validation rows. Negative: higher was better; near 0: it hardly mattered, or the
+best lay in the middle. Of a handful of trials it is a rough guide.</p>
+{% endif %}
+{% if page.scalers %}{{ heading(SCALERS) }}
 <p>{{ page.leverage }}</p>
-<div class="scroll"><table>
-<tr>{% for name in page.scalers[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in page.scalers %}<tr>
-{% for value in row.values() %}<td>{{ value|figure }}</td>{% endfor %}
-</tr>
-{% endfor %}
-</table></div>
+{{ table(page.scalers) }}
 <p class="hint">The best trial of each loss under each scaler, by the search's objective on
 validation rows, in bits per feature. A scaler that looked bad got few trials.</p>
 {% endif %}
-<h2>Why these losses competed</h2>
+{{ heading(ADVICE) }}
 <ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>
-<h2>How to get these numbers again</h2>
+{{ heading(AGAIN) }}
 <dl>
 {% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
 </dl>

@@ -25,11 +25,15 @@ tr.selected td { font-weight: 650; }
 figure { margin: 0; padding: .8rem; background: #fff; border: 1px solid var(--line);
   border-radius: .5rem; text-align: center; }
 img { max-width: 100%; height: auto; }
+nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin: 1.2rem 0 0; font-size: .92rem; }
+a { color: var(--tied); }
 .hint { color: var(--soft); font-size: .92rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 @media (max-width: 34rem) { .verdict { font-size: 1.2rem; } dl { grid-template-columns: 1fr; } }
-@media print { main { max-width: none; padding: 0; } h2 { break-after: avoid; }
-  figure, .scroll { break-inside: avoid; } }
+@media print { nav { display: none; }
+  main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } .scroll { overflow: visible; }
+  td, th { font-size: .7rem; padding: .2rem; white-space: normal; } }
 """

@@ -9,8 +9,10 @@ import getpass
 import json
 import logging
 import os
+import re
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hourglass.errors import TrackingError
-from hourglass.paths import Paths, replacing
+from hourglass.paths import Paths, home, replacing
 from hourglass.patience import Store
 from hourglass.schema import Schema
 
@@ -35,8 +37,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BATCH = 1000  # metrics in one call, MLflow's limit
+# Limits of MLflow for one call: 1000 of all together, and so many of parameters and of tags.
+METRICS, FEW = 800, 100
 PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
+
+KEY = "hourglass.key"  # the tag that holds a run's key
 
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
@@ -101,6 +106,10 @@ class Run(ABC):
         """
 
     @abstractmethod
+    def sample(self, values: Mapping[str, float], at: float) -> None:
+        """Records what was measured at a moment, in seconds since 1970, as points of curves."""
+
+    @abstractmethod
     def artifact(self, path: Path, folder: str = "") -> None:
         """Records a file."""
 
@@ -143,6 +152,19 @@ class Tracker(ABC):
             seconds: How long ago it began.
         """
 
+    @abstractmethod
+    def close(self) -> None:
+        """Ends recording, when every run has ended."""
+
+    @abstractmethod
+    def break_off(self, status: str) -> None:
+        """Ends the unfinished runs as KILLED or FAILED, within about a second."""
+
+
+trackers: "weakref.WeakSet[Tracker]" = (
+    weakref.WeakSet()
+)  # those with runs that may have to be ended
+
 
 @dataclass
 class MemoryRun(Run):
@@ -157,6 +179,7 @@ class MemoryRun(Run):
     recorded_params: dict[str, Any] = field(default_factory=dict)
     recorded_metrics: dict[str, float] = field(default_factory=dict)
     recorded_curve: list[dict[str, float]] = field(default_factory=list)
+    recorded_samples: list[dict[str, float]] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     data_sets: list[DataSet] = field(default_factory=list)
@@ -179,6 +202,10 @@ class MemoryRun(Run):
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
         """See Run."""
         self.recorded_curve.extend(dict(p) for p in points)
+
+    def sample(self, values: Mapping[str, float], at: float) -> None:
+        """See Run."""
+        self.recorded_samples.append({**values, "at": at})
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """See Run."""
@@ -219,37 +246,63 @@ class MemoryTracker(Tracker):
         new = MemoryRun(key, name, dict(tags), parent.id if parent else None, seconds)
         return self.runs.setdefault(key, new)
 
+    def close(self) -> None:
+        """See Tracker."""
+
+    def break_off(self, status: str) -> None:  # noqa: ARG002  the interface's
+        """See Tracker."""
+        for run in self.runs.values():
+            run.failed = run.failed or not run.finished
+
 
 class MlflowTracker(Tracker):
     """Records to MLflow: a SQLite file below `root`, or what MLFLOW_TRACKING_URI names.
+
+    Args:
+        experiment: Its name.
+        root: The project's folder.
+        waits: Whether a call waits while the store is away; else it is an error at once.
 
     Raises:
         TrackingError: the store can't be opened.
     """
 
-    def __init__(self, experiment: str, root: Path) -> None:
+    def __init__(self, experiment: str, root: Path, *, waits: bool = True) -> None:
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of migrations at INFO
         # It would print the traceback of what is raised as well, and so of what we wait for.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        self._root = root
         self.uri = tracking_uri(root)
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         self._store = _store(self.uri)
+        self._waits = waits
+        self._open: dict[str, MlflowRun] = {}  # by key, what was opened and has not ended
+        self._children: dict[str, dict[str, Any]] = {}  # key of a parent -> key -> what was there
+        self._asked: set[str] = set()  # keys of children that may be there by now
         with _impatient(), self._store.answering():
             _make_whole(self.uri)
             self.client = mlflow.MlflowClient()
             self.experiment_id = self._experiment(experiment)
+        if waits:
+            trackers.add(self)
 
     def _experiment(self, name: str) -> str:
         """The experiment's identifier; made if it isn't there, brought back if it was deleted."""
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            return self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+            return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
+
+    def _artifacts(self, name: str) -> str | None:
+        """Where a new experiment keeps its files: not in a copy of the project; None: as MLflow."""
+        if home(self._root) == self._root or not self.uri.startswith("sqlite:"):
+            return None
+        return str(home(self._root) / "mlruns" / re.sub(r"[^\w-]", "_", name))
 
     def run(
         self,
@@ -258,34 +311,85 @@ class MlflowTracker(Tracker):
         tags: Mapping[str, str],
         parent: Run | None = None,
         seconds: float = 0.0,
-    ) -> Run:
+    ) -> "MlflowRun":
         """See Tracker."""
         start = int((time.time() - seconds) * 1000)
 
         def found_or_new() -> Any:
             # Asked again after an outage it finds the run that was made, the answer lost.
-            found = self.client.search_runs(
-                [self.experiment_id], f"tags.`hourglass.key` = '{key}'", max_results=1
-            )
-            run = found[0] if found else self._new(key, name, tags, parent, start)
-            if found and run.info.status != "FINISHED":
-                _remove_half_uploads(run.info.artifact_uri)
-            if run.info.status in ("KILLED", "FAILED"):
+            run = self._found(key, parent) or self._new(key, name, tags, parent, start)
+            if run.info.status not in ("FINISHED", "RUNNING"):
                 self.client.update_run(run.info.run_id, "RUNNING")
             return run
 
-        return MlflowRun(self.client, self._ask, key, self._ask(found_or_new))
+        own = MlflowRun(self.client, self.ask, key, self.ask(found_or_new))
+        self._open = {k: r for k, r in self._open.items() if not r.ended} | {key: own}
+        return own
 
-    def _ask(self, call: Callable[[], T]) -> T:
-        """Calls, and waits while the store is away; the call must be idempotent."""
+    def ask(self, call: Callable[[], T]) -> T:
+        """Calls, and waits while the store is away if this tracker does; `call` is idempotent.
+
+        Raises:
+            TrackingError: the store refuses, or is away for too long.
+        """
         with _impatient():
-            return self._store.ask(call)
+            if self._waits:
+                return self._store.ask(call)
+            with self._store.answering():
+                return call()
+
+    def close(self) -> None:
+        """See Tracker."""
+        trackers.discard(self)
+
+    def break_off(self, status: str) -> None:
+        """See Tracker."""
+
+        def end() -> None:
+            for run in self._open.values():
+                if not run.ended:
+                    with suppress(Exception):
+                        run.break_off(status)
+
+        last = threading.Thread(target=end, daemon=True)
+        last.start()
+        last.join(PATIENCE)
+
+    def _found(self, key: str, parent: Run | None) -> Any:
+        """The run with this key, what a kill left in it removed; None if there is none.
+
+        The children of a parent are looked up together when the first is asked for, each of them
+        once: one by one that would take a third of all the time that tracking takes.
+        """
+        if parent is None or key in self._asked:
+            found = self._runs(f"= '{key}'").get(key)
+        else:
+            if parent.key not in self._children:
+                self._children[parent.key] = self._runs(f"LIKE '{parent.key} %'")
+            self._asked.add(key)
+            found = self._children[parent.key].pop(key, None)
+        if found is not None and found.info.status != "FINISHED":
+            _remove_half_uploads(found.info.artifact_uri)
+        return found
+
+    def _runs(self, keys: str) -> dict[str, Any]:
+        """Runs by key, the newest of several."""
+        found: dict[str, Any] = {}
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], f"tags.`{KEY}` {keys}", page_token=token
+            )
+            for run in page:
+                found.setdefault(run.data.tags[KEY], run)
+            if not (token := page.token):
+                return found
 
     def _new(
         self, key: str, name: str, tags: Mapping[str, str], parent: Run | None, start: int
     ) -> Any:
         every = {
-            "hourglass.key": key,
+            KEY: key,
             "mlflow.source.name": f"hourglass {key.partition(' ')[0]}",
             "mlflow.source.type": "LOCAL",
             "mlflow.user": user(),
@@ -297,7 +401,11 @@ class MlflowTracker(Tracker):
 
 
 class MlflowRun(Run):
-    """A run in MLflow; what a killed stage had recorded already is not recorded twice."""
+    """A run in MLflow; what a killed stage had recorded already is not recorded twice.
+
+    Parameters, numbers and the description are gathered, and go out in one call with `flush`, or
+    with what follows them.
+    """
 
     def __init__(
         self, client: Any, ask: Callable[[Callable[[], Any]], Any], key: str, run: Any
@@ -306,49 +414,59 @@ class MlflowRun(Run):
         self._ask = ask
         self.key = key
         self.id = run.info.run_id
-        self.finished = run.info.status == "FINISHED"
+        self.ended = self.finished = run.info.status == "FINISHED"
         # MLflow adds a point to a curve unless it knows the very same with the same time.
         self._time = run.info.start_time
+        # MLflow refuses to change a parameter. Those that a continued run may differ in, such as
+        # the number of workers, change no number: the first value stays.
         self._known = set(run.data.params)
-        if not self.finished:
-            _open[self.id] = self
+        self._params: dict[str, str] = {}
+        self._points: list[tuple[str, float, int, int]] = []
+        self._tags: dict[str, str] = {}
 
     def params(self, values: Mapping[str, Any]) -> None:
         """See Run."""
-        from mlflow.entities import Param
-
-        # MLflow refuses to change a parameter. Those that a continued run may differ in, such as
-        # the number of workers, change no number: the first value stays.
-        entities = [Param(k, _short(v)) for k, v in values.items() if k not in self._known]
-        if entities and not self.finished:
-            self._ask(lambda: self._client.log_batch(self.id, params=entities))
-            self._known |= set(values)
+        self._params |= {k: short(v) for k, v in values.items() if k not in self._known}
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
-        self._log([(name, value, 0) for name, value in values.items()])
+        self._points += [(name, value, self._time, 0) for name, value in values.items()]
 
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
         """See Run."""
-        named = [
-            (f"curve/{name}", value, int(point["epoch"]))
+        self._points += [
+            (f"curve/{name}", value, self._time, int(point["epoch"]))
             for point in points
             for name, value in point.items()
             if name != "epoch"
         ]
-        self._log(named)
 
-    def _log(self, points: Sequence[tuple[str, float, int]]) -> None:
-        """Records (metric, value, step) in few calls."""
-        from mlflow.entities import Metric
+    def sample(self, values: Mapping[str, float], at: float) -> None:
+        """See Run; the step is seconds since the run began."""
+        step = round(at - self._time / 1000)
+        self._points += [(name, value, int(at * 1000), step) for name, value in values.items()]
 
-        entities = [Metric(name, value, self._time, step) for name, value, step in points]
-        for start in range(0, 0 if self.finished else len(entities), BATCH):
-            batch = entities[start : start + BATCH]
-            self._ask(partial(self._client.log_batch, self.id, metrics=batch))
+    def note(self, markdown: str) -> None:
+        """See Run."""
+        self._tags["mlflow.note.content"] = markdown
+
+    def flush(self) -> None:
+        """Sends what has been gathered, in as few calls as MLflow admits."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        params = [Param(k, v) for k, v in self._params.items()]
+        points = [Metric(*point) for point in self._points]
+        tags = [RunTag(k, v) for k, v in self._tags.items()]
+        while not self.finished and (params or points or tags):
+            send = partial(self._client.log_batch, self.id)
+            self._ask(partial(send, points[:METRICS], params[:FEW], tags[:FEW]))
+            params, points, tags = params[FEW:], points[METRICS:], tags[FEW:]
+        self._known |= set(self._params)
+        self._params, self._points, self._tags = {}, [], {}
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """See Run."""
+        self.flush()
         if not self.finished:
             self._ask(lambda: self._client.log_artifact(self.id, str(path), folder or None))
 
@@ -356,6 +474,7 @@ class MlflowRun(Run):
         """See Run."""
         import pandas as pd
 
+        self.flush()
         if not self.finished:
             # Not log_table: it appends to what a killed process has left, be it half a file.
             text = pd.DataFrame(list(rows)).to_json(orient="split", index=False)
@@ -370,30 +489,31 @@ class MlflowRun(Run):
 
     def data(self, sets: Sequence[DataSet]) -> None:
         """See Run."""
+        self.flush()
         if not self.finished:
             entities = [_data_entity(s) for s in sets]
             self._ask(lambda: self._client.log_inputs(self.id, entities))
 
-    def note(self, markdown: str) -> None:
-        """See Run."""
+    def finish(self, failed: bool = False, at: float | None = None) -> None:
+        """See Run.
+
+        Args:
+            failed: As in Run.
+            at: When it ended, in seconds since 1970; None: now.
+        """
+        self._end("FAILED" if failed else "FINISHED", at)
+        self.finished = self.finished or not failed
+
+    def break_off(self, status: str, at: float | None = None) -> None:
+        """Ends the run as KILLED or FAILED, unless it has finished; it can be opened again."""
+        self._end(status, at)
+
+    def _end(self, status: str, at: float | None) -> None:
+        self.flush()
         if not self.finished:
-            self._ask(lambda: self._client.set_tag(self.id, "mlflow.note.content", markdown))
-
-    def finish(self, failed: bool = False) -> None:
-        """See Run."""
-        if not self.finished:
-            status = "FAILED" if failed else "FINISHED"
-            self._ask(lambda: self._client.set_terminated(self.id, status))
-            self.finished = not failed
-            _open.pop(self.id, None)
-
-    def break_off(self, status: str) -> None:
-        """Ends the run as KILLED or FAILED; the same command opens it again."""
-        with _impatient():
-            self._client.set_terminated(self.id, status)
-
-
-_open: dict[str, MlflowRun] = {}  # what this process has opened and not ended
+            end = None if at is None else int(at * 1000)
+            self._ask(lambda: self._client.set_terminated(self.id, status, end))
+            self.ended = True
 
 
 def end_unfinished(status: str) -> None:
@@ -402,15 +522,8 @@ def end_unfinished(status: str) -> None:
     Args:
         status: KILLED or FAILED, as MLflow calls them.
     """
-
-    def end() -> None:
-        for run in _open.values():
-            with suppress(Exception):
-                run.break_off(status)
-
-    last = threading.Thread(target=end, daemon=True)
-    last.start()
-    last.join(PATIENCE)
+    for tracker in list(trackers):
+        tracker.break_off(status)
 
 
 def _remove_half_uploads(uri: str) -> None:
@@ -444,14 +557,14 @@ def _make_whole(uri: str) -> None:
 
 
 def tracking_uri(root: Path) -> str:
-    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file below `root`.
+    """Where MLflow records: MLFLOW_TRACKING_URI, else the SQLite file of the project.
 
     Raises:
         TrackingError: MLflow can't keep its files in this folder.
     """
     if named := os.environ.get("MLFLOW_TRACKING_URI"):
         return named
-    folder = root.resolve()
+    folder = home(root).resolve()
     if set("%?") & set(str(folder)):
         # MLflow 3.17 reads paths as URIs, here and there: %41 becomes A, and ? ends the path.
         raise TrackingError(
@@ -509,7 +622,7 @@ def user() -> str:
         return ""
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A parameter as text, numbers to six digits: what a person compares in a table."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 

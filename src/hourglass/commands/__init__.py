@@ -22,6 +22,7 @@ COMMANDS = {
     "promote": "make a version of the registered model the champion, with a reason",
     "rollback": "make the champion before this one the champion again, with a reason",
     "summary": "say what the last run found, and where to look",
+    "sync": "send to MLflow what it could not take while it was away",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",
     "schema": "print the JSON Schema of params.yaml, for editors",
     "completion": "print a script that lets the shell complete commands and options",

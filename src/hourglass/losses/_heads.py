@@ -45,7 +45,8 @@ class Heads(nn.Module):
         self.order_W: Tensor
         self.register_buffer("order_W", order_W, persistent=False)
 
-    def _parts(self) -> list[tuple[Loss, Tensor, Tensor]]:
+    def parts(self) -> list[tuple[Loss, Tensor, Tensor]]:
+        """Each loss with the features and the raw outputs that it serves."""
         return [
             (cast(Loss, loss), getattr(self, f"features_{i}"), getattr(self, f"outputs_{i}"))
             for i, loss in enumerate(self.losses)
@@ -53,13 +54,13 @@ class Heads(nn.Module):
 
     def reconstruct(self, raw_BW: Tensor) -> Tensor:
         """What the raw output stands for, in scaled units, (B, W); levels: probabilities."""
-        parts = [loss.reconstruct(raw_BW[:, at_W]) for loss, _, at_W in self._parts()]
+        parts = [loss.reconstruct(raw_BW[:, at_W]) for loss, _, at_W in self.parts()]
         return torch.cat(parts, dim=1)[:, self.order_W]
 
     def forward(self, raw_BW: Tensor, target_BF: Tensor) -> Tensor:
         """Nats of each row: the mean over its observed features, (B,)."""
         total_B, count_B = target_BF.new_zeros(len(target_BF)), target_BF.new_zeros(len(target_BF))
-        for loss, at_F, at_W in self._parts():
+        for loss, at_F, at_W in self.parts():
             sum_B, seen_B = loss.summed(raw_BW[:, at_W], target_BF[:, at_F])
             total_B = total_B + loss.nats * sum_B
             count_B = count_B + seen_B

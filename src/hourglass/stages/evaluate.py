@@ -3,10 +3,12 @@
 import logging
 import math
 import platform
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from hourglass import (
     candidates,
     evaluation,
+    evidence,
     figures,
     gate,
     metrics,
@@ -27,6 +30,7 @@ from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores, Test
+from hourglass.evidence import Standout
 from hourglass.moments import Moments, evenly
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import (
@@ -36,9 +40,10 @@ from hourglass.provenance import (
     require_same_rows,
     revision_tags,
 )
+from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import MlflowTracker, data_sets, grouped
+from hourglass.tracking import data_sets, grouped
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -48,17 +53,37 @@ PICTURES = {
     "leaderboard.png": (
         "How far apart they are",
         "Test bits per feature of each loss with its interval, and the baselines",
+        "",
     ),
     "reconstructions.png": (
         "What they reconstruct",
         "The same test rows, original above each loss's reconstruction",
+        "",
     ),
-    "columns.png": ("Where the bits go", "Bits of each column or pixel for each loss"),
+    "columns.png": ("Where the bits go", "Bits of each column or pixel for each loss", ""),
     "curves.png": (
         "How they learned",
         "Validation code length by epoch for each loss, on one scale",
+        "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
+        "MLflow) compare within one loss only.",
     ),
 }
+RESIDUALS = (
+    "Noise assumed, noise found",
+    "Histograms of test residuals, each beside the density that its loss assumes",
+    "A loss is the likelihood of noise of one shape. Where the bars stand above the curve far from "
+    "0, there are more outliers than the loss allows for.",
+)
+STANDOUTS = (
+    "Easy and hard rows",
+    "Test rows with the shortest, a middling and the longest code; the answer and the error",
+)
+SEARCHED = (
+    "How the search went",
+    "The objective of each trial, and the best so far of each loss",
+    "Each loss had the same number of trials, unless the verdict says otherwise.",
+)
+PANELS, EACH = 4, 3  # losses whose residuals are drawn; rows shown of each sort
 
 
 # Beyond twice what its width explains, the gap between hidden and shown values is copied noise: on
@@ -84,6 +109,7 @@ class Findings:
         verdict: The verdict in a sentence.
         rows: Lines of leaderboard.csv.
         metrics: Content of metrics.json.
+        standouts: Rows that show what the delivered model finds easy or hard.
     """
 
     schema: Schema
@@ -96,6 +122,12 @@ class Findings:
     verdict: str
     rows: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Any]
+    standouts: Sequence[Standout]
+
+    @property
+    def delivered(self) -> Bundle:
+        """The model that is selected."""
+        return self.bundles[self.decision.selected][self.seed]
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -109,7 +141,8 @@ def run(params: Params, paths: Paths) -> None:
     hidden = params.search.objective == "code_length_masked"
     write_csv(paths.evaluate("gate.csv"), *_gate_rows(found, hidden))
     _draw(params, paths, found)
-    _write_page(params, paths, found)
+    with tempfile.TemporaryDirectory() as folder:
+        report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
     write_json(paths.evaluate("metrics.json"), found.metrics)
     log.info("%s", found.verdict)
@@ -158,7 +191,10 @@ def _find(params: Params, paths: Paths) -> Findings:
     sentence = " ".join([summary_sentence(decision, unit), *_dropped(tried)])
     described = {**numbers, **_imputation(paths, decision.selected, seed)}
     described |= {"rows_test": len(test.rows_NF), "rows": schema.digest}
-    return Findings(schema, test, decision, bundles, scores, base, seed, sentence, rows, described)
+    shown = evidence.standouts(bundles[decision.selected][seed], test.rows_NF, EACH)
+    return Findings(
+        schema, test, decision, bundles, scores, base, seed, sentence, rows, described, shown
+    )
 
 
 def _dropped(tried: Sequence[Mapping[str, str]]) -> list[str]:
@@ -215,6 +251,7 @@ def _failed(paths: Paths) -> dict[str, str]:
 
 
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
+OF_A_TRIAL = {"trial", "state", "objective", "pruned_at", "dropped"}
 
 
 def _write_tables(paths: Paths, found: Findings) -> None:
@@ -229,8 +266,7 @@ def _write_tables(paths: Paths, found: Findings) -> None:
         for i, name in enumerate(found.schema.names)
     ]
     write_csv(paths.evaluate("columns.csv"), by_column, list(by_column[0]))
-    bundle = found.bundles[found.decision.selected][found.seed]
-    write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, bundle))
+    write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, found.delivered))
 
 
 def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
@@ -299,6 +335,54 @@ def _draw(params: Params, paths: Paths, found: Findings) -> None:
     figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, shape)
 
 
+def _draw_residuals(path: Path, found: Findings) -> None:
+    """Of the best losses; of levels there are none."""
+    best = {s.loss: found.bundles[s.loss] for s in found.decision.standings[:PANELS]}
+    some = {loss: next(iter(own.values())) for loss, own in best.items()}
+    if shapes := evidence.shapes(some, found.test.rows_NF):
+        figures.residuals(path, shapes)
+
+
+def _draw_standouts(path: Path, found: Findings) -> None:
+    """Of images and windows; a table's rows are told in words."""
+    shape, shown = found.schema.shape, found.standouts
+    if shape is not None and shown:
+        chosen_KF = found.test.rows_NF[[one.at for one in shown]]
+        titles = [f"{one.which}\n{one.bits:.0f} bits" for one in shown]
+        answers_KF = found.delivered.reconstruct(chosen_KF)
+        figures.standouts(path, chosen_KF, answers_KF, titles, shape)
+
+
+def _row_lines(found: Findings) -> list[dict[str, Any]]:
+    """Lines of the table of rows that stand out."""
+    lines = []
+    for one in found.standouts:
+        line: dict[str, Any] = {
+            "row": str(found.test.number_N[one.at]),
+            "": one.which,
+            "bits": f"{one.bits:.1f}",
+        }
+        if found.test.label_N is not None:
+            line["label"] = _label(found.schema, found.test.label_N[one.at])
+        told = (f"{name}: {value} → {answer} ({b:.1f})" for name, value, answer, b in one.costliest)
+        line["what cost most"] = "; ".join(told)
+        lines.append(line)
+    return lines
+
+
+def _label(schema: Schema, label: float) -> str:
+    if np.isnan(label):
+        return ""
+    return schema.labels[int(label)] if schema.labels else f"{label:g}"
+
+
+def _settings(paths: Paths, found: Findings) -> list[dict[str, Any]]:
+    tried = read_csv(paths.search("trials.csv"), "search")
+    measured = set(read_csv(paths.train("fits.csv"), "train")[0])
+    names = [name for name in tried[0] if name not in measured | OF_A_TRIAL]
+    return evidence.settings(tried, names, [s.loss for s in found.decision.standings])
+
+
 def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[str, Array]:
     """Images as they are, tables standardised: by all training rows, since a few may agree."""
     if schema.shape is not None:
@@ -308,7 +392,7 @@ def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[st
     return {name: scaler.transform(own_KF) for name, own_KF in rows.items()}
 
 
-def _write_page(params: Params, paths: Paths, found: Findings) -> None:
+def _page(params: Params, paths: Paths, found: Findings, folder: Path) -> Page:
     profile = read_json(paths.profile, "preprocess")
     advice = [
         f"{domain} losses: {own['status']} ({own['reason']})"
@@ -317,7 +401,7 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
     assumed = [f"{name} assumes {candidates.assumption(name)}" for name in order]
     tried = evaluation.by_scaler(read_csv(paths.search("trials.csv"), "search"))
-    page = Page(
+    return Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
         unit=found.metrics["ruler"],
@@ -325,13 +409,27 @@ def _write_page(params: Params, paths: Paths, found: Findings) -> None:
         remarks=[*_remarks(params, found), *_left_out(paths)],
         leaderboard=found.rows,
         cross=evaluation.cross(order, found.scores, found.baselines),
-        pictures=[Picture(paths.evaluate(n), t, a) for n, (t, a) in PICTURES.items()],
+        pictures=_pictures(paths, found, folder),
+        rows=_row_lines(found),
+        settings=_settings(paths, found),
         advice=[profile["why"], *advice, *assumed],
         scalers=_scalers(tried),
         leverage=_leverage(tried),
         facts=_facts(params, found),
     )
-    report.write(paths.evaluate("report.html"), page)
+
+
+def _pictures(paths: Paths, found: Findings, folder: Path) -> list[Picture]:
+    """In the order shown; those that only the page holds are drawn into `folder`."""
+    leading, *rest = [Picture(paths.evaluate(name), *words) for name, words in PICTURES.items()]
+    own = {"residuals.png": (_draw_residuals, RESIDUALS), "rows.png": (_draw_standouts, STANDOUTS)}
+    drawn = []
+    for name, (draw, words) in own.items():
+        draw(folder / name, found)
+        if (folder / name).exists():
+            drawn.append(Picture(folder / name, *words))
+    searched = Picture(existing(paths.search("search.png"), "search"), *SEARCHED)
+    return [leading, rest[0], *drawn, *rest[1:], searched]
 
 
 def _other(objective: str) -> tuple[str, str]:
@@ -455,7 +553,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
 
 
 def _record(params: Params, paths: Paths, found: Findings) -> None:
-    tracker = MlflowTracker(params.tracking.experiment, paths.root)
+    tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
     said = [
@@ -470,10 +568,12 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
     run.metrics(grouped(numbers, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
-    for name in (*PICTURES, "report.html", "leaderboard.csv", "cross.csv", "metrics.json"):
+    tables = ("report.html", "leaderboard.csv", "cross.csv", "metrics.json")
+    for name in (*PICTURES, *tables):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
     run.finish()
+    tracker.close()
 
 
 def _note(found: Findings) -> str:

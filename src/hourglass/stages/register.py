@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hourglass import gate, leaks, provenance, serving
+from hourglass import gate, leaks, provenance, sending, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import HourglassError, TrackingError
@@ -41,6 +41,7 @@ def run(params: Params, paths: Paths) -> None:
     made = paths.evaluate("metrics.json")
     provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
     bundle_digest = provenance.digest_files(folder)
+    sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_
     registry = Registry(tracker, settings.name, settings.alias)

@@ -29,9 +29,10 @@ from hourglass.paths import Paths, read_json, write_csv
 from hourglass.plans import TrainerOptions
 from hourglass.progress import Board
 from hourglass.racing import Drop
+from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
-from hourglass.tracking import MlflowTracker, Run, Tracker, data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 
@@ -90,7 +91,8 @@ def run(params: Params, paths: Paths) -> None:
     where = "params.yaml: search.executor"
     pool = executors.start(settings.executor, settings.workers, where, cluster)
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
-        tracker = MlflowTracker(params.tracking.experiment, paths.root)
+        to = params.tracking
+        tracker = JournalTracker(to.experiment, paths, system_metrics=to.system_metrics)
         parent = _parent(tracker, key, params, schema, paths)
         total, allowed = settings.trials_per_loss, settings.max_failed_share
         failures = Failures(settings.round_size, total, allowed)
@@ -122,6 +124,7 @@ def run(params: Params, paths: Paths) -> None:
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
+    tracker.close()
     shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
 
 

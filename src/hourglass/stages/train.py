@@ -21,8 +21,9 @@ from hourglass.kept import Task
 from hourglass.paths import Paths, existing, read_json, write_csv
 from hourglass.plans import TrainerOptions, is_rank_zero
 from hourglass.progress import Board
+from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
-from hourglass.tracking import MemoryTracker, MlflowTracker, Run, Tracker, data_sets, grouped
+from hourglass.tracking import MemoryTracker, Run, Tracker, data_sets, grouped
 from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
@@ -79,6 +80,7 @@ def run(params: Params, paths: Paths) -> None:
     for name in ("fits.csv", "curves.csv"):
         parent.artifact(paths.train(name))
     parent.finish()
+    tracker.close()
     if is_rank_zero():
         kept.forget(paths, but=tasks if several else ())
         shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
@@ -158,7 +160,8 @@ def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> N
 def _tracker(params: Params, paths: Paths) -> Tracker:
     """Rank zero records; the other processes of a fit keep it to themselves."""
     if is_rank_zero():
-        return MlflowTracker(params.tracking.experiment, paths.root)
+        to = params.tracking
+        return JournalTracker(to.experiment, paths, system_metrics=to.system_metrics)
     return MemoryTracker()
 
 

@@ -1,0 +1,39 @@
+"""Sends to MLflow what it has not taken yet: `hourglass sync`."""
+
+import argparse
+import json
+
+from hourglass import console
+from hourglass.paths import Paths
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """See the package."""
+    parser.description = (
+        "Stages write what they record to a journal and send it to MLflow in the background; what "
+        "it could not take, since it was away, the next stage sends. This sends it now."
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also what was recorded for another address than MLFLOW_TRACKING_URI names now",
+    )
+    console.add_json(parser)
+
+
+def run(arguments: argparse.Namespace, paths: Paths) -> None:
+    """See the package."""
+    console.log_to_stderr()
+    from hourglass import sending
+
+    sent = sending.send_left(paths, everywhere=arguments.all)
+    if arguments.json:
+        kept = [str(path) for path in sent.kept]
+        console.say(json.dumps({"runs": sent.runs, "kept": kept}) + "\n")
+        return
+    if sent.runs == 0:
+        console.say("nothing is waiting to be sent\n")
+        return
+    console.say(f"{sent.runs} runs are in MLflow now\n")
+    for path in sent.kept:
+        console.say(f"{path} is kept: MLflow refused a part of it, see above\n")
