@@ -20,7 +20,7 @@ from hourglass.config import Params
 from hourglass.errors import TrackingError
 from hourglass.gate import Comparison, Decision
 from hourglass.paths import Paths, read_json, write_csv, write_json, write_text
-from hourglass.registry import REGISTER
+from hourglass.registry import PROMOTE, REGISTER, ROLLBACK
 from hourglass.stages import register
 
 OFF = params(register={"gate": "off"})
@@ -97,6 +97,21 @@ def test_an_earlier_model_is_judged_against_the_champion_of_today(monkeypatch):
 
     let_in(own, 1, monkeypatch, decision)
     assert (seen, own.champion()) == (["2"], 2)
+
+
+@pytest.mark.parametrize("how", [ROLLBACK, PROMOTE])
+@pytest.mark.parametrize("settings", [params(), OFF])
+def test_what_people_took_from_a_model_only_people_give_back(monkeypatch, how, settings):
+    own = champion_of(2)
+    let_in(own, 2, monkeypatch, BETTER)
+    own.move(2, 1, how, "it drifts")
+    found = let_in(own, 2, monkeypatch, BETTER, settings)
+    assert (found.outcome, own.champion()) == ("withdrawn", 1)
+    assert "took @champion from it" in own.client.descriptions[2]
+    assert "it drifts" in own.client.descriptions[2]
+    own.move(1, 2, PROMOTE, "it was something else")
+    own.move(2, 1, REGISTER, "a better one")
+    assert let_in(own, 2, monkeypatch, BETTER).outcome == "better"
 
 
 def test_without_the_gate_each_new_model_becomes_champion(monkeypatch):

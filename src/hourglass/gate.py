@@ -228,7 +228,8 @@ class Decision:
     Attributes:
         outcome: "first" (no champion that could serve, the baselines are beaten), "better", "tied",
             "worse" (than the champion), "baseline" (one of them is not beaten), "incomparable",
-            "off" (the gate is), or "same" (the champion is this model, not by the gate).
+            "withdrawn" (by a person, when it was the champion), "off" (the gate is), or "same" (the
+            champion is this model, not by the gate).
         incumbent: Version of the champion at that time.
         why: What people should know of it, without the numbers.
         comparisons: With the baselines, then with the champion.
@@ -287,6 +288,7 @@ class Decision:
             f"help; {nonetheless}",
             "incomparable": f"version {version} is not promoted ({stays}): {self.why}; "
             f"{nonetheless}",
+            "withdrawn": f"version {version} is not promoted ({stays}): {self.why}; {nonetheless}",
             "off": f"version {version} becomes @{alias}: register.gate is off, nothing is compared",
             "same": f"version {version} is @{alias} already",
         }[self.outcome]

@@ -173,6 +173,12 @@ class Registry:
         known = {int(v.version) for v in self.versions()}
         return [n for n in champions(moves, self.champion()) if n in known]
 
+    def withdrawn(self, number: int) -> Move | None:
+        """The move by which a person took the alias from a version, if that was its last."""
+        own = [m for m in self.moves() if m.alias == self.alias and number in (m.start, m.end)]
+        by_people = own and own[-1].start == number and own[-1].how != REGISTER
+        return own[-1] if by_people else None
+
     def move(self, start: int | None, end: int, how: str, why: str) -> bool:
         """Moves the alias, if it is still where the caller saw it; says whether it moved.
 

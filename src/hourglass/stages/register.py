@@ -84,6 +84,12 @@ def _let_in(
         holder = registry.version(start) if start else None
         if holder is not None and holder.tags.get(BUNDLE) == version.tags[BUNDLE]:
             decision = _recorded(holder, params.register_.gate) or Decision("same", start)
+        elif away := registry.withdrawn(number):
+            decision = Decision(
+                "withdrawn",
+                start,
+                f"{away.who} took @{registry.alias} from it ({away.when[:10]}: {away.why})",
+            )
         elif params.register_.gate == "off":
             decision = Decision("off", start)
         else:
