@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -191,9 +192,22 @@ def tracked(folder: Path) -> dict[str, Any]:
             "logged models": sorted(
                 rows("select name, status from logged_models where lifecycle_stage = 'active'")
             ),
-            "versions": sorted(rows("select name, version, status from model_versions")),
+            "versions": sorted(
+                rows("select name, version, status, description from model_versions")
+            ),
+            "version tags": sorted(
+                (version, key, _timeless(value))
+                for version, key, value in rows(
+                    "select version, key, value from model_version_tags"
+                )
+            ),
             "aliases": sorted(rows("select name, alias, version from registered_model_aliases")),
         }
+
+
+def _timeless(tag: str) -> str:
+    """A tag of a version without the time at which a move of the alias was noted."""
+    return re.sub(r'"when": "[^"]*"', '"when": ""', tag)
 
 
 def differences(folder: Path, expected: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[str]:

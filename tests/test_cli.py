@@ -82,7 +82,8 @@ def evaluated(root: Path = Path()) -> None:
     write_json(paths.evaluate("metrics.json"), metrics | {"selected_loss": "bce"})
     rows = [row | REST for row in LEADERBOARD]
     write_csv(paths.evaluate("leaderboard.csv"), rows, list(rows[0]))
-    version = {"name": "made", "version": "3", "alias": "champion", "uri": "models:/made@champion"}
+    version = {"name": "made", "version": 3, "alias": "champion", "uri": "models:/made@champion"}
+    version |= {"champion": 3, "gate": {"said": "version 3 becomes @champion"}}
     write_json(paths.register("version.json"), version)
 
 
@@ -456,7 +457,7 @@ def test_summary_for_programs_has_numbers(tmp_path, capsys):
     assert found["test"] == 1.23456789
     assert found["leaderboard"][0]["ci_low"] == 1.2
     assert found["leaderboard"][0]["loss"] == "bce"
-    assert found["model"]["version"] == "3"
+    assert found["model"]["version"] == 3
 
 
 def test_check_for_programs(capsys):
@@ -479,6 +480,47 @@ def test_summary_without_a_registered_model_says_so(tmp_path, capsys):
     Paths(tmp_path).register("version.json").unlink()
     assert main(["-C", str(tmp_path), "summary"]) == 0
     assert "Model:      not registered yet: run `dvc repro register`\n" in capsys.readouterr().out
+
+
+def test_summary_says_why_the_model_is_not_the_champion(tmp_path, capsys):
+    evaluated(tmp_path)
+    path = Paths(tmp_path).register("version.json")
+    said = {"champion": 2, "uri": "models:/made/3", "gate": {"said": "version 2 stays @champion"}}
+    write_json(path, {**json.loads(path.read_text()), **said})
+    assert main(["-C", str(tmp_path), "summary"]) == 0
+    expected = "models:/made/3 (version 3 of made); the gate: version 2 stays @champion\n"
+    assert expected in capsys.readouterr().out
+
+
+# --- the registry ---------------------------------------------------------------------------------
+
+
+def test_people_move_the_champion_with_a_reason(project, monkeypatch):
+    from hourglass import registry
+
+    asked = []
+    monkeypatch.setattr(registry, "promote", lambda _, __, *own: asked.append(own))
+    monkeypatch.setattr(registry, "rollback", lambda _, __, *own: asked.append(own))
+    assert main(["promote", "3", "--reason", "the customer asked"]) == 0
+    assert main(["rollback", "--reason", "it drifts"]) == 0
+    assert asked == [(3, "the customer asked"), ("it drifts",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["promote", "3"], "the following arguments are required: --reason"),
+        (["promote", "--reason", "why"], "the following arguments are required: VERSION"),
+        (["promote", "v3", "--reason", "why"], "'v3' is no version: a whole number such as 3"),
+        (["promote", "0", "--reason", "why"], "'0' is no version"),
+        (["rollback"], "the following arguments are required: --reason"),
+    ],
+)
+def test_what_is_asked_of_the_registry_must_be_whole(project, capsys, words, said):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_summary_without_its_leaderboard_names_the_stage(tmp_path, capsys):

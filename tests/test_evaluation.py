@@ -240,6 +240,16 @@ def test_baselines_answer_for_mixed_tables_with_gaps(mixed, mixed_bundles, scale
     assert scores["pca"].mean("bits_per_feature") < scores["mean"].mean("bits_per_feature")
 
 
+def test_rows_of_a_baseline_cost_what_its_metrics_say(mixed, mixed_bundles):
+    found = evaluation.open_test(Paths(mixed), mixed_schema(), np.ones(7))
+    scores = evaluation.score_baselines(Paths(mixed), mixed_bundles["mse"], found, "standard")
+    values = (~np.isnan(found.rows_NF)).sum()
+    for own in scores.values():
+        for at, metric in enumerate(("bits_per_feature", "bits_per_feature_masked")):
+            rows_N = own.row_bits[0][at]
+            assert rows_N.sum() / values == pytest.approx(own.metrics[metric][0])
+
+
 def test_the_mean_of_a_mixed_table_gives_each_level_its_share(mixed, mixed_bundles):
     found = open_mixed(mixed)
     one = {1: mixed_bundles["mse"][1]}

@@ -128,6 +128,38 @@ def test_labels_are_told_by_name_or_as_numbers_and_gaps_are_blank(tmp_path, bund
     assert [row["label"] for row in rows[:2]] == ["1.5", ""]
 
 
+# --- gate.csv -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_gate_is_told_what_each_row_costs_under_the_delivered_model(tmp_path, bundle, hidden):
+    paths = Paths(tmp_path)
+    paths.values("test").parent.mkdir(parents=True)
+    np.save(paths.values("test"), MIXED["test"])
+    np.save(paths.beside("test", "rows"), np.arange(40) + 7)
+    test = evaluation.open_test(paths, mixed_schema(), np.ones(7))
+    baseline = evaluation.Scores()
+    baseline.add(np.ones(5), {}, (np.full(40, 8.0), np.full(40, 9.0)))
+    baseline.add(np.ones(5), {}, (np.full(40, 1.0), np.full(40, 2.0)))
+    decided = SimpleNamespace(selected="mse")
+    found = SimpleNamespace(
+        test=test,
+        decision=decided,
+        bundles={"mse": {1: None, 4: bundle}},
+        seed=4,
+        baselines={"pca": baseline},
+    )
+    rows, columns = evaluate._gate_rows(found, hidden)
+    assert columns == ["position", "row", "model", "pca"]
+    assert [r["position"] for r in rows] == list(range(40))
+    assert [r["row"] for r in rows] == list(range(7, 47))
+    assert {r["pca"] for r in rows} == {2.0 if hidden else 1.0}
+    measured = evaluation.score_losses({"mse": {4: bundle}}, test)["mse"].metrics
+    values = (~np.isnan(MIXED["test"])).sum()
+    metric = "bits_per_feature_masked" if hidden else "bits_per_feature"
+    assert sum(r["model"] for r in rows) / values == pytest.approx(measured[metric][0])
+
+
 # --- remarks --------------------------------------------------------------------------------------
 
 

@@ -63,10 +63,9 @@ Patience = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Workers = Annotated[Literal["auto"] | Positive, _says("'auto' or a whole number of at least 1")]
 # YAML of old, and DVC's -S, make booleans of on and off.
-Switch = Annotated[
-    Literal["auto", "on", "off"],
-    BeforeValidator(lambda v: {True: "on", False: "off"}[v] if isinstance(v, bool) else v),
-]
+_word = BeforeValidator(lambda v: {True: "on", False: "off"}[v] if isinstance(v, bool) else v)
+Switch = Annotated[Literal["auto", "on", "off"], _word]
+OnOff = Annotated[Literal["on", "off"], _word]
 SomeLosses = Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)]
 KindName = Literal["continuous", "binary", "count", "categorical"]
 Losses = Annotated[
@@ -255,6 +254,7 @@ class Register(Section):
             "letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own",
         ),
     ]
+    gate: OnOff
 
 
 class Tracking(Section):

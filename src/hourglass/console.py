@@ -72,6 +72,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the answer as JSON, for programs")
 
 
+def add_reason(parser: argparse.ArgumentParser) -> None:
+    """The reason for what a person does to the registry; it is kept there."""
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the registry")
+
+
 def port(text: str) -> int:
     """A port of this machine, for argparse."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:

@@ -24,6 +24,8 @@ from hourglass.verdict import Verdict, interval
 Array = NDArray[np.float64]
 Label = str | int | float
 Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained model
+RowBits = tuple[Array, Array]  # of each row; of each row asked, its values being hidden
+Answer = tuple[Array, dict[str, float], RowBits]  # bits of each column, metrics, bits of each row
 
 LEADERBOARD = (
     "loss",
@@ -205,16 +207,22 @@ class Scores:
     Attributes:
         metrics: Metric -> a value a seed; `bits_per_feature` is the first of them.
         column_bits: Mean bits of each column, an array (F,) a seed.
+        row_bits: Bits of each row, and of the rows asked for hidden values; of baselines only.
     """
 
     metrics: dict[str, list[float]] = field(default_factory=dict)
     column_bits: list[Array] = field(default_factory=list)
+    row_bits: list[RowBits] = field(default_factory=list)
 
-    def add(self, column_bits_F: Array, measured: Mapping[str, float]) -> None:
+    def add(
+        self, column_bits_F: Array, measured: Mapping[str, float], row_bits: RowBits | None = None
+    ) -> None:
         """Adds a seed."""
         for name, value in measured.items():
             self.metrics.setdefault(name, []).append(value)
         self.column_bits.append(column_bits_F)
+        if row_bits is not None:
+            self.row_bits.append(row_bits)
 
     def mean(self, name: str) -> float:
         """Mean over the seeds."""
@@ -257,7 +265,7 @@ def score_baselines(
         scaler: The advised scaler: a PCA depends on the scale of the columns.
     """
     scores = {name: Scores() for name in baselines.BASELINES}
-    known: dict[int | None, dict[str, tuple[Array, dict[str, float]]]] = {}
+    known: dict[int | None, dict[str, Answer]] = {}
     for seed, bundle in by_seed.items():
         split = seed if bundle.recipe.resplit else None
         if split not in known:
@@ -265,15 +273,13 @@ def score_baselines(
             rows = SCORED_VALUES // len(bundle.schema.columns)
             data = trials.load(paths, bundle.scaler.name, split, rows)
             known[split] = _answers(data, test, scaler, latent_dim)
-        for name, (bits_F, measured) in known[split].items():
-            scores[name].add(bits_F, measured)
+        for name, answer in known[split].items():
+            scores[name].add(*answer)
     return scores
 
 
-def _answers(
-    data: trials.Data, test: Test, scaler: str, latent_dim: int
-) -> dict[str, tuple[Array, dict[str, float]]]:
-    """Bits of each column and metrics of each baseline, fitted on the rows of one split."""
+def _answers(data: trials.Data, test: Test, scaler: str, latent_dim: int) -> dict[str, Answer]:
+    """What test rows say of each baseline, fitted on the rows of one split."""
     # The advised scaler need not be one that normalize was told to fit.
     original_NF, columns = data.scaler.inverse(data.train_NF), data.schema.columns
     scale = scaling.fit(scaler, original_NF, data.schema).widened(data.schema)
@@ -301,7 +307,8 @@ def _answers(
         fitted = codelength.fit(val_NF, masked(name, val_NF), columns)
         masked_NF = codelength.bits(fitted, few_NF, masked(name, few_NF))
         measured = test.measured(bits_NF, masked_NF, np.zeros(len(bits_NF)), answer_NW)
-        answers[name] = _column_bits(bits_NF, test), measured
+        rows = bits_NF.sum(axis=1), masked_NF.sum(axis=1)
+        answers[name] = _column_bits(bits_NF, test), measured, rows
     return answers
 
 

@@ -109,4 +109,6 @@ def _model(paths: Paths) -> str:
     if not path.exists():
         return "not registered yet: run `dvc repro register`"
     version: dict[str, Any] = read_json(path, "register")
-    return f"{version['uri']} (version {version['version']} of {version['name']})"
+    let_in = version.get("champion") == version["version"]
+    gate = "" if let_in else f"; the gate: {version['gate']['said']}"
+    return f"{version['uri']} (version {version['version']} of {version['name']}){gate}"

@@ -438,7 +438,7 @@ class MlflowTracker(Tracker):
             KEY: key,
             "mlflow.source.name": f"hourglass {key.partition(' ')[0]}",
             "mlflow.source.type": "LOCAL",
-            "mlflow.user": _user(),
+            "mlflow.user": user(),
             **tags,
         }
         if parent is not None:
@@ -660,7 +660,7 @@ def _impatient() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _user() -> str:
+def user() -> str:
     """Who runs this, or "" where the system doesn't know (a container without a user entry)."""
     try:
         return getpass.getuser()

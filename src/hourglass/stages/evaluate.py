@@ -21,6 +21,7 @@ from hourglass import (
     evaluation,
     evidence,
     figures,
+    gate,
     metrics,
     report,
     scaling,
@@ -32,7 +33,7 @@ from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.evaluation import Bundles, Scores, Test
 from hourglass.evidence import Standout
-from hourglass.moments import Moments
+from hourglass.moments import Moments, evenly
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import (
     code_version,
@@ -147,6 +148,8 @@ def run(params: Params, paths: Paths) -> None:
     began = time.monotonic()
     found = _find(params, paths)
     _write_tables(paths, found)
+    hidden = params.search.objective == "code_length_masked"
+    write_csv(paths.evaluate("gate.csv"), *_gate_rows(found, hidden))
     _draw(params, paths, found)
     with tempfile.TemporaryDirectory() as folder:
         report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
@@ -293,6 +296,27 @@ def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], l
         names = found.schema.labels
         for row, label in zip(rows, test.label_N, strict=True):
             row["label"] = evaluation.label_text(label, names)
+    return rows, list(rows[0])
+
+
+def _gate_rows(found: Findings, hidden: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Lines of gate.csv and their columns: what each test row costs, and what must be beaten.
+
+    Args:
+        found: The delivered model and the baselines of its seed.
+        hidden: Values while they are hidden from the model, of the rows that are asked; else as
+            they are.
+    """
+    test, at = found.test, list(found.bundles[found.decision.selected]).index(found.seed)
+    bundle = found.bundles[found.decision.selected][found.seed]
+    asked = test.asked if hidden else slice(None)
+    place_N = np.arange(test.of)[evenly(test.of, evaluation.SCORED_VALUES // test.rows_NF.shape[1])]
+    bits = {"model": gate.row_bits(bundle, test.rows_NF[asked], hidden)}
+    bits |= {name: own.row_bits[at][hidden] for name, own in found.baselines.items()}
+    rows = [
+        {"position": int(p), "row": int(n), **{name: float(b[i]) for name, b in bits.items()}}
+        for i, (p, n) in enumerate(zip(place_N[asked], test.number_N[asked], strict=True))
+    ]
     return rows, list(rows[0])
 
 

@@ -1,27 +1,36 @@
-"""Registers the selected model, raw rows in, and names it champion: `hourglass register`."""
+"""Registers the selected model, raw rows in; the best yet is champion: `hourglass register`."""
 
 import contextlib
+import json
 import logging
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hourglass import provenance, sending, serving
+from hourglass import gate, leaks, provenance, sending, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
-from hourglass.paths import Paths, existing, read_json, read_text, write_json
+from hourglass.errors import HourglassError, TrackingError
+from hourglass.gate import Decision, Evidence, Incumbent, Terms
+from hourglass.paths import Paths, existing, read_csv, read_json, read_text, write_json
+from hourglass.patience import is_outage
+from hourglass.registry import REGISTER, Registry
+from hourglass.schema import Array
 from hourglass.tracking import MlflowTracker, Run, answering, grouped
 
 log = logging.getLogger(__name__)
 
 EXAMPLE_ROWS = 3
+GATE, BUNDLE = "hourglass.gate", "hourglass.bundle"  # tags
+TURNS = 5  # decisions against a champion that changes meanwhile
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Registers the model that evaluate selected and writes version.json.
+    """Registers the model that evaluate selected, lets the gate decide, and writes version.json.
 
-    A bundle that is registered already keeps its version, provided that its files are still there;
-    the alias moves to it.
+    A bundle that is registered already keeps its version, provided that its files are still there.
 
     Raises:
         TrackingError: the registry refuses.
@@ -35,44 +44,185 @@ def run(params: Params, paths: Paths) -> None:
     sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_
-    with answering(tracker.uri):
-        version = _registered(tracker.client, settings.name, bundle_digest)
+    registry = Registry(tracker, settings.name, settings.alias)
+    with answering(tracker.uri), registry.locked():
+        version = _registered(registry, bundle_digest)
         if version is None:
             version = _register(tracker, params, paths, report, bundle_digest)
-        tracker.client.set_registered_model_alias(settings.name, settings.alias, version.version)
-    log.info("%s version %s is now @%s", settings.name, version.version, settings.alias)
+        number = int(version.version)
+        decision = _let_in(params, paths, registry, version, _description(paths, report))
+        champion = registry.champion()
+        said = decision.sentence(number, settings.alias)
+    log.log(logging.INFO if champion == number else logging.WARNING, "%s: %s", settings.name, said)
     write_json(
         paths.register("version.json"),
         {
             "name": settings.name,
-            "version": int(version.version),
+            "version": number,
             "alias": settings.alias,
-            "uri": f"models:/{settings.name}@{settings.alias}",
+            "champion": champion,
+            "uri": f"models:/{settings.name}"
+            + (f"@{settings.alias}" if champion == number else f"/{number}"),
             "bundle": bundle_digest,
             "run_id": version.run_id,
+            "gate": {"said": said, **decision.to_json()},
         },
     )
 
 
-def _registered(client: Any, name: str, bundle_digest: str) -> Any:
-    """The newest version that holds this very bundle, files included, or None."""
-    found = client.search_model_versions(f"name = '{name}'")
-    same = [v for v in found if v.tags.get("hourglass.bundle") == bundle_digest]
-    newest_first = sorted(same, key=lambda v: -int(v.version))
-    return next((v for v in newest_first if _has_files(v)), None)
+def _let_in(
+    params: Params, paths: Paths, registry: Registry, version: Any, description: str
+) -> Decision:
+    """Decides whether a version becomes the champion, writes that on it, and moves the alias.
+
+    A model that is the champion already keeps what was decided of it: after a kill the same command
+    says the same.
+    """
+    number = int(version.version)
+    for _ in range(TURNS):
+        start = registry.champion()
+        holder = registry.version(start) if start else None
+        if holder is not None and holder.tags.get(BUNDLE) == version.tags[BUNDLE]:
+            decision = _recorded(holder, params.register_.gate) or Decision("same", start)
+        elif away := registry.withdrawn(number):
+            decision = Decision(
+                "withdrawn",
+                start,
+                f"{away.who} took @{registry.alias} from it ({away.when[:10]}: {away.why})",
+            )
+        elif params.register_.gate == "off":
+            decision = Decision("off", start)
+        else:
+            decision = _decide(params, paths, registry, holder)
+        if start != number:
+            _record(registry, version, decision, description)
+        if start == number or not decision.promotes:
+            return decision
+        if registry.move(start, number, REGISTER, decision.sentence(number, registry.alias)):
+            return decision
+    raise TrackingError(
+        f"@{registry.alias} of {registry.name} is moved again and again by other processes: "
+        "run the same command when they have ended"
+    )
 
 
-def _has_files(version: Any) -> bool:
-    """Whether the model's files are still in the artifact store; the registry doesn't look."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.models import get_model_info
+def _recorded(version: Any, switch: str) -> Decision | None:
+    """The decision by which a version became the champion; None: it was not the gate's."""
+    text = version.tags.get(f"{GATE}.decision")
+    found = Decision.from_json(json.loads(text)) if text else None
+    if found is None or not found.promotes or (found.outcome == "off") != (switch == "off"):
+        return None
+    return found
+
+
+def _record(registry: Registry, version: Any, decision: Decision, description: str) -> None:
+    """Writes a decision on its version: tags for tables and programs, a sentence for people."""
+    own = decision.decisive
+    tags = {
+        GATE: decision.outcome,
+        f"{GATE}.incumbent": decision.incumbent or "none",
+        f"{GATE}.against": own.other if own else "none",
+        f"{GATE}.difference": f"{own.difference:.6g}" if own else "none",
+        f"{GATE}.interval": f"{own.low:.6g} to {own.high:.6g}" if own else "none",
+        f"{GATE}.p": f"{own.p:.6g}" if own else "none",
+        f"{GATE}.decision": json.dumps(decision.to_json()),
+    }
+    for key, value in tags.items():
+        registry.client.set_model_version_tag(registry.name, version.version, key, str(value))
+    said = decision.sentence(int(version.version), registry.alias)
+    text = f"{description}\n\n{said[0].upper()}{said[1:]}."
+    registry.client.update_model_version(registry.name, version.version, text)
+
+
+def _decide(params: Params, paths: Paths, registry: Registry, holder: Any) -> Decision:
+    """Compares the selected model with the baselines and the champion on today's test rows.
+
+    Args:
+        params: What the ruler and the test are.
+        paths: Where the test rows are, and what evaluate said of them.
+        registry: Where the champion is.
+        holder: The champion's version; None: there is none.
+    """
+    hidden = params.search.objective == "code_length_masked"
+    ruler = "bits per hidden value" if hidden else "bits per feature"
+    lines = read_csv(paths.evaluate("gate.csv"), "evaluate")
+    at_N = np.array([int(line["position"]) for line in lines])
+    bits = {name: np.array([float(line[name]) for line in lines]) for name in list(lines[0])[2:]}
+    rows_NF = np.load(existing(paths.values("test"), "preprocess"), mmap_mode="r")[at_N]
+    rows_NF = np.array(rows_NF, dtype=np.float64)
+    groups, weights = (paths.beside("test", what) for what in ("groups", "weights"))
+    unit_N, unit = gate.units(len(at_N), np.load(groups)[at_N] if groups.exists() else None)
+    evidence = Evidence(
+        seen_N=(~np.isnan(rows_NF)).sum(axis=1).astype(np.float64),
+        weight_N=np.load(weights)[at_N] if weights.exists() else np.ones(len(at_N)),
+        unit_N=unit_N,
+        unit=unit,
+    )
+    incumbent = None if holder is None else _incumbent(paths, registry, holder, rows_NF, hidden)
+    terms = Terms(params.evaluate.alpha, params.evaluate.margin, ruler)
+    return gate.decide(bits.pop("model"), bits, evidence, incumbent, terms)
+
+
+def _incumbent(
+    paths: Paths, registry: Registry, holder: Any, rows_NF: Array, hidden: bool
+) -> Incumbent:
+    """What the champion says of today's test rows, and which of them it was trained on."""
+    number = int(holder.version)
+    if not registry.has_files(holder):
+        return Incumbent(number, lost=True)
+    report = read_json(paths.evaluate("metrics.json"), "evaluate")
+    new = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"]))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            champion = _bundle_of(holder, Path(folder) / "model")
+            if why := gate.differs(new, champion):
+                return Incumbent(number, why_not=why)
+            own_NF = gate.ordered(rows_NF, new, champion)
+            bits_N = gate.row_bits(champion, own_NF, hidden)
+        except HourglassError as error:
+            return Incumbent(number, why_not=str(error))
+        if champion.schema.digest == new.schema.digest:
+            return Incumbent(number, bits_N)  # the same rows, split in the same way
+        seen_M = _marks_of(holder, Path(folder))
+    if seen_M is None:
+        why = "it was trained on other data, and which rows these were is not known"
+        return Incumbent(number, why_not=why)
+    return Incumbent(number, bits_N, leaks.unseen(own_NF, seen_M))
+
+
+def _bundle_of(version: Any, folder: Path) -> Bundle:
+    """The bundle that is packed in a version.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    import mlflow
+
+    uri = f"models:/{version.name}/{version.version}"
+    model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    found = sorted((model / "artifacts").rglob("model.json"))
+    return Bundle.load(found[0].parent if found else model)
+
+
+def _marks_of(version: Any, folder: Path) -> leaks.Marks | None:
+    """Marks of the rows that a version was trained on; None if they were not kept."""
+    import mlflow
 
     try:
-        get_model_info(f"models:/{version.name}/{version.version}")
-    except (MlflowException, OSError) as error:
-        log.warning("version %s has lost its files (%s)", version.version, error)
-        return False
-    return True
+        file = mlflow.artifacts.download_artifacts(
+            run_id=version.run_id, artifact_path=leaks.FILE, dst_path=str(folder)
+        )
+        return leaks.read(Path(file))
+    except (mlflow.exceptions.MlflowException, OSError, ValueError) as error:
+        if is_outage(error):
+            raise
+        return None
+
+
+def _registered(registry: Registry, bundle_digest: str) -> Any:
+    """The newest version that holds this very bundle, files included, or None."""
+    same = [v for v in registry.versions() if v.tags.get(BUNDLE) == bundle_digest]
+    return next((v for v in same if registry.has_files(v)), None)
 
 
 def _register(
@@ -96,10 +246,13 @@ def _register(
             signature=serving.signature(bundle),
             input_example=example,
             pip_requirements=serving.requirements(),
-            tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
+            tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         )
     run.finish()
     client = tracker.client
+    with tempfile.TemporaryDirectory() as beside:
+        leaks.write(Path(beside) / leaks.FILE, paths)
+        client.log_artifact(run.id, f"{beside}/{leaks.FILE}")
     with contextlib.suppress(mlflow.exceptions.MlflowException):  # it exists already
         client.create_registered_model(params.register_.name, description=DESCRIPTION)
     return client.create_model_version(
@@ -107,7 +260,7 @@ def _register(
         source=info.model_uri,
         run_id=run.id,
         model_id=info.model_id,
-        tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
+        tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         description=_description(paths, report),
     )
 
