@@ -88,7 +88,7 @@ def compare(x_NF: Array, y_N: Array, seed: int) -> dict[str, float]:
             np.concatenate([np.load(interim / split / "rows.npy") for split in splits])
             for splits in (("train", "val"), ("test",))
         ]
-        numbers = json.loads((folder / "reports/evaluate/metrics.json").read_text())
+        numbers = json.loads((folder / "reports/evaluate/delivered.json").read_text())
     found = {
         "Hourglass, code length": numbers["auroc"],
         "Hourglass, hidden values": numbers["auroc_masked"],

@@ -106,7 +106,7 @@ def choices(paths: Paths) -> dict[str, str]:
     found = {
         name: min(own, key=lambda loss: float(np.mean(own[loss]))) for name, own in values.items()
     }
-    found["verdict"] = read_json(paths.evaluate("metrics.json"), "evaluate")["selected_loss"]
+    found["verdict"] = read_json(paths.evaluate("delivered.json"), "evaluate")["selected_loss"]
     losses = {fit["loss"] for fit in fits}
     likely = read_json(paths.profile, "preprocess")["likely_good"]
     found["advisor"] = next((loss for loss in likely if loss in losses), "mse")

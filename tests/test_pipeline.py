@@ -18,7 +18,7 @@ from hourglass.stages import STAGES
 pytestmark = pytest.mark.slow
 
 RESULTS = (
-    "reports/evaluate/metrics.json",
+    "reports/evaluate/delivered.json",
     "reports/evaluate/leaderboard.csv",
     "reports/search/trials.csv",
     "reports/search/best.yaml",
@@ -32,7 +32,7 @@ def table(project: Project, path: str) -> list[dict[str, str]]:
 
 
 def metrics(project: Project) -> dict:
-    return json.loads(project.read("reports/evaluate/metrics.json"))
+    return json.loads(project.read("reports/evaluate/delivered.json"))
 
 
 @pytest.fixture(scope="module")

@@ -186,7 +186,7 @@ def select(paths: Paths, seed: int, epochs: int = 3) -> None:
     numbers |= {"bits_per_feature": 1.9, "bits_per_feature_masked": 2.0, "rmse": 1.0, "mae": 0.5}
     chosen = {"selected_loss": "mse", "selected_seed": seed, "rows_test": 40}
     write_text(paths.evaluate("verdict.txt"), "mse is best\n")
-    write_json(paths.evaluate("metrics.json"), {**chosen, **numbers})
+    write_json(paths.evaluate("delivered.json"), {**chosen, **numbers})
     bits_N = gate.row_bits(Bundle.load(folder), np.load(paths.values("test")), hidden=False)
     rows = [
         {"position": i, "row": 130 + i, "model": b, "pca": b + 1.0}
@@ -293,8 +293,8 @@ def test_the_champion_is_loaded_and_scored_on_the_test_rows_of_today(tmp_path, m
     # Half of today's test rows are among those that version 2 was trained on.
     redrawn(paths, "4567", np.concatenate([TRAIN[:20], TEST[:20]]))
     select(paths, 3, epochs=60)
-    metrics = read_json(paths.evaluate("metrics.json"), "evaluate")
-    write_json(paths.evaluate("metrics.json"), {**metrics, "rows": "4567"})
+    metrics = read_json(paths.evaluate("delivered.json"), "evaluate")
+    write_json(paths.evaluate("delivered.json"), {**metrics, "rows": "4567"})
     leaky = registered(settings, paths)
     assert leaky["version"] == 3
     assert leaky["gate"]["comparisons"][-1]["rows"] == 20

@@ -402,7 +402,7 @@ def summary(
     seed: int,
     objective: str,
 ) -> dict[str, Any]:
-    """The numbers of metrics.json: those of the one model that is delivered, on test rows.
+    """The numbers of delivered.json: those of the one model that is delivered, on test rows.
 
     Args:
         decision: The verdict on validation rows.

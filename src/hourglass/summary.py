@@ -61,9 +61,9 @@ def text(paths: Paths) -> str:
 
 
 def _metrics(paths: Paths) -> dict[str, Any]:
-    if not paths.evaluate("metrics.json").exists():
+    if not paths.evaluate("delivered.json").exists():
         raise MissingInputError("nothing has been evaluated here yet: run `dvc repro`")
-    metrics: dict[str, Any] = read_json(paths.evaluate("metrics.json"), "evaluate")
+    metrics: dict[str, Any] = read_json(paths.evaluate("delivered.json"), "evaluate")
     return metrics
 
 

@@ -85,6 +85,15 @@ SEARCHED = (
     "The objective of each trial, and the best so far of each loss",
     "Each loss had the same number of trials, unless the verdict says otherwise.",
 )
+FEW = (
+    "selected_loss",
+    "bits_per_feature",
+    "bits_per_feature_masked",
+    "rmse",
+    "mae",
+    "auroc",
+    "test_rows_agree",
+)
 PANELS, EACH = 4, 3  # losses whose residuals are drawn; rows shown of each sort
 
 
@@ -110,7 +119,7 @@ class Findings:
         seed: Of the selected loss's model that is delivered.
         verdict: The verdict in a sentence.
         rows: Lines of leaderboard.csv.
-        metrics: Content of metrics.json.
+        metrics: Content of delivered.json.
         standouts: Rows that show what the delivered model finds easy or hard.
     """
 
@@ -140,7 +149,7 @@ picture; `reconstructions.png`, rows as each loss reconstructs them."""
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Writes the verdict, metrics.json, the tables, pictures and report.html.
+    """Writes the verdict, delivered.json, the tables, pictures and report.html.
 
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
@@ -154,7 +163,8 @@ def run(params: Params, paths: Paths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
-    write_json(paths.evaluate("metrics.json"), found.metrics)
+    write_json(paths.evaluate("delivered.json"), found.metrics)
+    write_json(paths.evaluate("metrics.json"), _few(found))
     log.info("%s", found.verdict)
     lost = found.metrics["test"] - found.metrics["test_pca"]
     if lost > 0:
@@ -207,6 +217,15 @@ def _find(params: Params, paths: Paths) -> Findings:
     return Findings(
         schema, test, decision, bundles, scores, base, seed, sentence, rows, described, shown
     )
+
+
+def _few(found: Findings) -> dict[str, Any]:
+    """Content of metrics.json: the columns of `dvc exp show` that experiments are compared by."""
+    saved = found.metrics["test_pca"] - found.metrics["test"]
+    return {
+        **{name: found.metrics[name] for name in FEW if name in found.metrics},
+        "skill_vs_pca": saved,
+    }
 
 
 def _dropped(tried: Sequence[Mapping[str, str]]) -> list[str]:
@@ -582,7 +601,7 @@ def _record(params: Params, paths: Paths, found: Findings, began: float) -> None
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
     said = [
-        paths.evaluate(n) for n in ("verdict.txt", "metrics.json", "leaderboard.csv", "cross.csv")
+        paths.evaluate(n) for n in ("verdict.txt", "delivered.json", "leaderboard.csv", "cross.csv")
     ]
     key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
     tags = {"hourglass.stage": "evaluate", "hourglass.data": found.schema.digest}
@@ -599,7 +618,7 @@ def _record(params: Params, paths: Paths, found: Findings, began: float) -> None
     run.metrics(first | grouped(rest, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
-    tables = ("report.html", "leaderboard.csv", "cross.csv", "metrics.json")
+    tables = ("report.html", "leaderboard.csv", "cross.csv", "delivered.json")
     for name in (*PICTURES, *tables):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))

@@ -35,10 +35,10 @@ def run(params: Params, paths: Paths) -> None:
     Raises:
         TrackingError: the registry refuses.
     """
-    report = read_json(paths.evaluate("metrics.json"), "evaluate")
+    report = read_json(paths.evaluate("delivered.json"), "evaluate")
     folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
     now = Bundle.load(folder).schema.digest
-    made = paths.evaluate("metrics.json")
+    made = paths.evaluate("delivered.json")
     provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
     bundle_digest = provenance.digest_files(folder)
     sending.send_left(paths)
@@ -170,7 +170,7 @@ def _incumbent(
     number = int(holder.version)
     if not registry.has_files(holder):
         return Incumbent(number, lost=True)
-    report = read_json(paths.evaluate("metrics.json"), "evaluate")
+    report = read_json(paths.evaluate("delivered.json"), "evaluate")
     new = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"]))
     with tempfile.TemporaryDirectory() as folder:
         try:
