@@ -5,7 +5,8 @@
 Settings are those of params.yaml. Both sides fit the same trials in new studies. `without` keeps
 runs in memory. With one worker the fits run in this process, so that its processor time holds
 them and what recording adds; the sender's thread is also measured by itself. Of a machine that
-others use the least times count. Imports and the making of MLflow's store are not counted: a first round of each is left out.
+others use the least times count. Imports and the making of MLflow's store are not counted: a first
+round of each is left out.
 """
 
 import argparse
@@ -107,8 +108,8 @@ def main() -> None:
     print(
         f"{fits} fits, the least of {asked.rounds} rounds: {without[0]:.2f} s without, "
         f"{mlflow[0]:.2f} s with MLflow ({mlflow[0] / without[0] - 1:+.1%}); processor "
-        f"{mlflow[1] / without[1] - 1:+.1%}; the sender's thread {1000 * min(sender) / fits:.0f} ms "
-        f"a fit ({min(sender) / without[1]:.1%} of the processor time)"
+        f"{mlflow[1] / without[1] - 1:+.1%}; the sender's thread takes "
+        f"{1000 * min(sender) / fits:.0f} ms a fit ({min(sender) / without[1]:.1%})"
     )
 
 

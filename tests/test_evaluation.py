@@ -21,6 +21,7 @@ from tests.fits import (
 
 from hourglass import codelength, evaluation, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
+from hourglass.errors import ConfigError
 from hourglass.evaluation import Scores
 from hourglass.paths import Paths
 from hourglass.trials import Spec
@@ -64,7 +65,7 @@ def bundles(root: Path) -> Bundles:
 
 @pytest.fixture(scope="module")
 def opened(root: Path) -> evaluation.Test:
-    return evaluation.open_test(Paths(root), schema(), SPREAD)
+    return evaluation.open_test(Paths(root), schema(), SPREAD, "")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def mixed_bundles(mixed: Path) -> Bundles:
 
 def open_mixed(root: Path) -> evaluation.Test:
     wide_NW = wide.expand(MIXED["train"], mixed_schema().columns)
-    return evaluation.open_test(Paths(root), mixed_schema(), np.nanstd(wide_NW, axis=0))
+    return evaluation.open_test(Paths(root), mixed_schema(), np.nanstd(wide_NW, axis=0), "")
 
 
 # --- the rows that are scored ---------------------------------------------------------------------
@@ -98,13 +99,43 @@ def test_labels_and_weights_come_with_their_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "SCORED_VALUES", 6 * 9)
     own_N = np.arange(40.0)
     make_test(tmp_path, TEST, labels=own_N, weights=own_N + 1)
-    found = evaluation.open_test(Paths(tmp_path), schema(), SPREAD)
+    found = evaluation.open_test(Paths(tmp_path), schema(), SPREAD, "")
     at = np.linspace(0, 39, 9).round().astype(int)
     np.testing.assert_array_equal(found.rows_NF, TEST[at])
     np.testing.assert_array_equal(found.number_N, 1000 + at)
     np.testing.assert_array_equal(found.label_N, at)
     np.testing.assert_array_equal(found.count_N, at + 1)
     assert found.of == 40
+
+
+LABELLED = np.array([0, 1, 0, np.nan, 0, 1])
+
+
+def test_the_rarer_one_of_two_labels_is_anomalous_and_gaps_are_unknown():
+    found = evaluation.unusual(LABELLED, (), "")
+    np.testing.assert_array_equal(found, [0, 1, 0, np.nan, 0, 1])
+    np.testing.assert_array_equal(evaluation.unusual(1 - LABELLED, (), ""), found)
+
+
+def test_of_several_labels_none_is_anomalous_unless_it_is_named():
+    many = np.array([0.0, 1.0, 2.0, 2.0])
+    assert evaluation.unusual(many, (), "") is None
+    np.testing.assert_array_equal(evaluation.unusual(many, (), 2), [0, 0, 1, 1])
+    np.testing.assert_array_equal(evaluation.unusual(many, ("a", "b", "c"), "c"), [0, 0, 1, 1])
+    assert evaluation.unusual(None, (), "") is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "named", "said"),
+    [
+        (LABELLED, ("ok", "bad"), "bda", r"no test row has the label 'bda', did you mean 'bad'\?"),
+        (LABELLED, (), 3, r"no test row has the label 3.* \(labels: 0, 1\)"),
+        (None, (), 1, "but the rows have no labels: name their column in preprocess.label"),
+    ],
+)
+def test_a_label_that_no_row_has_is_named(labels, names, named, said):
+    with pytest.raises(ConfigError, match=said):
+        evaluation.unusual(labels, names, named)
 
 
 def test_rows_of_a_mixed_table_are_opened_in_wide_form(mixed):
@@ -347,3 +378,18 @@ def test_the_summary_says_when_test_rows_disagree(tables, bundles):
     found = evaluation.summary(decision, scores, base, bundles, 1, "code_length")
     assert (found["best_on_test_rows"], found["test_rows_agree"]) == (ahead, False)
     assert found["not_worse"] == behind
+
+
+def test_labels_tell_how_well_code_lengths_find_anomalous_rows(bundles, opened):
+    plain = evaluation.score_losses(bundles, opened)["mse"].metrics
+    assert "auroc" not in plain
+    bundle = next(iter(bundles["mse"].values()))
+    answer_NW, extra_N = bundle.written(opened.rows_NF)
+    bits_N = bundle.code_length(opened.rows_NF, answer_NW).sum(axis=1) + extra_N
+    worst_N = np.argsort(-bits_N)[:5]
+    unusual_N = np.zeros(len(opened.rows_NF))
+    unusual_N[worst_N] = 1
+    labelled = replace(opened, unusual_N=unusual_N)
+    own = evaluation.score_losses(bundles, labelled)["mse"].metrics
+    assert own["auroc"][0] == own["average_precision"][0] == 1
+    assert 0.5 < own["auroc_masked"][0] <= 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hourglass.errors import DataError, TrainingError
-from hourglass.metrics import PARTS, bits_per_feature, by_part, measure, scales
+from hourglass.metrics import PARTS, bits_per_feature, by_part, detection, measure, scales
 from hourglass.schema import Column, Kind
 
 
@@ -163,3 +163,12 @@ def test_a_part_is_a_run_of_neighbours_and_may_be_without_a_value():
     bits = np.repeat([[0.0], [3.0]], [PARTS, PARTS], axis=0)  # two rows a part
     seen = bits > 0
     assert by_part(bits, seen, np.zeros(len(bits))) == [0.0] * (PARTS // 2) + [6.0] * (PARTS // 2)
+
+
+def test_detection_is_how_often_an_unusual_row_scores_above_another():
+    score, unusual = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.array([1.0, 0.0, 0.0, 1.0, np.nan])
+    found = detection(score, unusual)
+    assert found["auroc"] == pytest.approx(3.5 / 4)  # a tie counts half
+    assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert detection(score, np.zeros(5)) == {}
+    assert detection(score, np.ones(5)) == {}

@@ -14,6 +14,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from hourglass import sending, tracking
+from hourglass.__main__ import main
 from hourglass.errors import TrackingError
 from hourglass.journal import Lines, Writer, left
 from hourglass.paths import Paths
@@ -307,6 +308,44 @@ def test_the_runs_of_a_stage_that_breaks_off_end_so_and_go_on_later(paths, how):
     assert states() == ["FINISHED", "FINISHED"]
 
 
+def test_a_copy_of_the_project_keeps_its_journal_where_the_project_is(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(sending, "GRACE", 0.1)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "a copy"
+    copy.mkdir(parents=True)
+    tracker = JournalTracker("copy", Paths(copy))
+    tracker.run("test 1", "a name", {}).finish()
+    tracker.close()
+    (path,) = (tmp_path / ".hourglass" / "journals").glob("*.jsonl")
+    assert f".hourglass/journals/{path.name} keeps the rest" in caplog.text
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_signal_while_a_run_is_opened_leaves_none_open(paths, monkeypatch, opened):
+    """A regression: a run was ended only if it had been opened for some microseconds."""
+    tracker = JournalTracker(f"signal {opened}", paths)
+    add = Writer.add
+
+    def interrupted(self, line):
+        if line["do"] == "open":
+            if opened:
+                add(self, line)
+            raise KeyboardInterrupt
+        add(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tracker.run("test 1", "a name", {})
+    end_unfinished("KILLED")
+    store = MlflowTracker(f"signal {opened}", paths.root)
+    runs = store.client.search_runs([store.experiment_id])
+    assert [r.info.status for r in runs] == ["KILLED"] * opened
+    assert nothing_is_left(paths)
+
+
 def test_a_stage_that_breaks_off_while_mlflow_is_away_says_so_and_ends(paths, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     tracker = JournalTracker("away", paths)
@@ -335,3 +374,21 @@ def test_what_the_machine_does_is_recorded_when_asked_for(paths, monkeypatch, ca
     assert "system/cpu_utilization_percentage" in names
     history = store.client.get_metric_history(found.info.run_id, names[0])
     assert len({m.timestamp for m in history}) >= 2
+
+
+def test_sync_sends_what_is_left_and_says_how_much(paths, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sending, "GRACE", 0.1)
+    here = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracker = JournalTracker("sync", paths)
+    record(tracker, "test 1", tmp_path)
+    tracker.close()
+    command = ["-C", str(tmp_path), "sync"]
+    assert main(command) == 2
+    assert "What is not sent stays in .hourglass/journals" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
+    assert main(command) == 0
+    assert capsys.readouterr().out == "nothing is waiting to be sent\n"
+    assert main([*command, "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"runs": 2, "kept": []}
+    is_whole("sync", "test 1", paths)

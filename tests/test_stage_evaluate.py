@@ -96,7 +96,7 @@ def rows_of(tmp_path, bundle, names=(), **beside) -> list[dict]:
     for what, values_N in {"rows": np.arange(40) + 7, **beside}.items():
         np.save(paths.beside("test", what), values_N)
     schema = replace(mixed_schema(), labels=names)
-    test = evaluation.open_test(paths, schema, np.ones(7))
+    test = evaluation.open_test(paths, schema, np.ones(7), "")
     rows, columns = evaluate._test_rows(SimpleNamespace(test=test, schema=schema), bundle)
     assert all(list(row) == columns for row in rows)
     return rows
@@ -125,7 +125,7 @@ def test_labels_are_told_by_name_or_as_numbers_and_gaps_are_blank(tmp_path, bund
     rows = rows_of(tmp_path / "names", bundle, ("ill", "well"), labels=codes_N)
     assert [row["label"] for row in rows[:2]] == ["well", ""]
     rows = rows_of(tmp_path / "numbers", bundle, labels=codes_N + 0.5)
-    assert [row["label"] for row in rows[:2]] == [1.5, ""]
+    assert [row["label"] for row in rows[:2]] == ["1.5", ""]
 
 
 # --- gate.csv -------------------------------------------------------------------------------------

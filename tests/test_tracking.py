@@ -10,14 +10,17 @@ import pytest
 from hourglass import tracking
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths
+from hourglass.schema import Column, Kind, Schema
 from hourglass.tracking import (
     DataSet,
     MemoryTracker,
     MlflowTracker,
     Run,
     Tracker,
+    data_sets,
     end_unfinished,
     grouped,
+    short,
     tracking_uri,
 )
 
@@ -280,6 +283,69 @@ def test_the_store_is_a_file_of_the_project_unless_the_environment_names_one(mon
     assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_the_experiment_has_views_as_mlflow_saves_them(mlflow_tracker):
+    experiment = mlflow_tracker.client.get_experiment(mlflow_tracker.experiment_id)
+    shared = {k: v for k, v in experiment.tags.items() if k.startswith("mlflow.sharedViewState.")}
+    assert {k.rpartition(".")[2] for k in shared} == {"losses", "fits", "trials"}
+    for text in shared.values():
+        view = json.loads(text)
+        assert (type(view["name"]), type(view["createdAt"])) == (str, int)
+        state = json.loads(view["state"])
+        assert state["selectedColumns"][0] == "params.`loss`"
+        assert "metrics.`bits_per_feature`" in state["selectedColumns"]
+
+
+def test_a_view_shows_the_children_of_its_stage_best_first(mlflow_tracker):
+    parent = mlflow_tracker.run("view parent", "parent", {"hourglass.stage": "search"})
+    for bits in (2.0, 1.0):
+        child = mlflow_tracker.run(f"view {bits}", "child", {"hourglass.stage": "search"}, parent)
+        child.metrics({"bits_per_feature": bits})
+        child.finish()
+    experiment = mlflow_tracker.client.get_experiment(mlflow_tracker.experiment_id)
+    state = json.loads(json.loads(experiment.tags["mlflow.sharedViewState.trials"])["state"])
+    found = mlflow_tracker.client.search_runs(
+        [mlflow_tracker.experiment_id],
+        state["searchFilter"],
+        order_by=[f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"],
+    )
+    assert [r.data.tags["hourglass.key"] for r in found] == ["view 1.0", "view 2.0"]
+
+
+def test_an_older_experiment_gets_the_views_and_keeps_what_people_changed(
+    mlflow_tracker, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
+    note = {"mlflow.note.content": "ours"}
+    mlflow_tracker.client.create_experiment("older", tags=note)
+    own = MlflowTracker("older", tmp_path)
+    tags = own.client.get_experiment(own.experiment_id).tags
+    assert "mlflow.sharedViewState.fits" in tags
+    assert tags["mlflow.note.content"] == "ours"
+
+
+def test_parameters_are_written_for_people():
+    assert [short(v) for v in (0.12345678, 3, ("mse", "mae"), (), "x")] == [
+        "0.123457",
+        "3",
+        "mse, mae",
+        "none",
+        "x",
+    ]
+
+
+def test_each_split_is_a_data_set_of_its_own(mlflow_tracker):
+    """A regression: MLflow kept the first of several that had one name and one digest."""
+    run = mlflow_tracker.run("splits", "a name", {})
+    column = Column("x", Kind.CONTINUOUS, 0.1, None, None, 0)
+    schema = Schema("a table", (column,), {}, {}, None, {"train": 7, "val": 3}, "0123")
+    run.data(data_sets(schema, Paths(), ("train", "val")))
+    found = mlflow_tracker.client.get_run(run.id).inputs.dataset_inputs
+    assert sorted((d.dataset.name, d.tags[0].value) for d in found) == [
+        ("a table, train rows", "train"),
+        ("a table, val rows", "val"),
+    ]
 
 
 def test_bits_per_feature_stand_before_the_group_of_other_metrics():

@@ -239,6 +239,7 @@ class Evaluate(Section):
     alpha: Fraction
     margin: Amount
     picture_rows: Positive
+    anomalous: str | int | float
 
 
 class Register(Section):

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from hourglass import baselines, codelength, hiding, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
+from hourglass.catalog import listed, nearest
+from hourglass.errors import ConfigError
 from hourglass.moments import evenly
 from hourglass.paths import Paths, existing
 from hourglass.schema import Schema
 from hourglass.verdict import Verdict, interval
 
 Array = NDArray[np.float64]
+Label = str | int | float
 Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained model
 RowBits = tuple[Array, Array]  # of each row; of each row asked, its values being hidden
 Answer = tuple[Array, dict[str, float], RowBits]  # bits of each column, metrics, bits of each row
@@ -47,6 +50,8 @@ LEADERBOARD = (
 )
 
 
+# Beside these where labels say which rows are anomalous.
+DETECTION = ("auroc", "average_precision", "auroc_masked", "average_precision_masked")
 PLAIN = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
 # Values that are scored; of larger tests evenly spaced rows are: an interval over eight million
 # values is dominated by the seeds.
@@ -63,6 +68,8 @@ class Test:
         number_N: Their numbers in the source.
         label_N: Their labels; None if there are none.
         count_N: How much each row counts; None: all the same.
+        unusual_N: 1 where the label says that a row is anomalous, 0 where not, NaN where there is
+            no label; None: labels tell nothing of the kind.
         of: Test rows in all.
         scale_W: What errors are divided by, see `metrics.scales`.
     """
@@ -72,6 +79,7 @@ class Test:
     number_N: NDArray[np.int64]
     label_N: Array | None
     count_N: Array | None
+    unusual_N: Array | None
     of: int
     scale_W: Array
 
@@ -92,6 +100,7 @@ class Test:
             answer_NW: Reconstructions.
         """
         seen_NF, few = ~np.isnan(self.rows_NF), self.asked
+        row_N, masked_N = bits_NF.sum(axis=1) + extra_N, masked_NF.sum(axis=1) + extra_N[few]
         few_N = None if self.count_N is None else self.count_N[few]
         return {
             "bits_per_feature": metrics.bits_per_feature(bits_NF, seen_NF, extra_N, self.count_N),
@@ -99,11 +108,32 @@ class Test:
                 masked_NF, seen_NF[few], extra_N[few], few_N
             ),
             **metrics.measure(self.wide_NW, answer_NW, self.scale_W),
+            **self._detected(row_N, slice(None), ""),
+            **self._detected(masked_N, few, "_masked"),
         }
 
+    def _detected(
+        self, bits_N: Array, at: NDArray[np.int64] | slice, suffix: str
+    ) -> dict[str, float]:
+        """How well a code length tells anomalous rows, if labels say which they are."""
+        if self.unusual_N is None:
+            return {}
+        found = metrics.detection(bits_N, self.unusual_N[at])
+        return {f"{name}{suffix}": value for name, value in found.items()}
 
-def open_test(paths: Paths, schema: Schema, scale_W: Array) -> Test:
-    """Opens the test rows."""
+
+def open_test(paths: Paths, schema: Schema, scale_W: Array, anomalous: Label) -> Test:
+    """Opens the test rows.
+
+    Args:
+        paths: Where they are.
+        schema: Their columns.
+        scale_W: See `Test`.
+        anomalous: Which label says that a row is anomalous, see `unusual`.
+
+    Raises:
+        ConfigError: no row has that label.
+    """
     rows_NF = np.load(existing(paths.values("test"), "preprocess"), mmap_mode="r")
     at = evenly(len(rows_NF), SCORED_VALUES // rows_NF.shape[1])
     chosen_NF = np.array(rows_NF[at], dtype=np.float64)
@@ -118,9 +148,56 @@ def open_test(paths: Paths, schema: Schema, scale_W: Array) -> Test:
         number_N=beside["rows"],
         label_N=beside.get("labels"),
         count_N=beside.get("weights"),
+        unusual_N=unusual(beside.get("labels"), schema.labels, anomalous),
         of=len(rows_NF),
         scale_W=scale_W,
     )
+
+
+def unusual(label_N: Array | None, names: Sequence[str], anomalous: Label) -> Array | None:
+    """Which rows are anomalous by their labels: 1, else 0; NaN where there is no label.
+
+    Args:
+        label_N: Labels or their codes, NaN where there is none; None: no labels.
+        names: What codes stand for; empty if labels are numbers.
+        anomalous: The label of anomalous rows; "": the rarer one of two, of more none.
+
+    Raises:
+        ConfigError: no row has that label.
+    """
+    if label_N is None:
+        if anomalous != "":
+            raise ConfigError(
+                f"params.yaml: evaluate.anomalous: {anomalous!r}, but the rows have no labels: "
+                "name their column in preprocess.label, or set it to ''"
+            )
+        return None
+    values, counts = np.unique(label_N[~np.isnan(label_N)], return_counts=True)
+    texts = [label_text(value, names) for value in values]
+    if anomalous == "":
+        if len(values) != 2:
+            return None
+        wanted = values[1 - int(np.argmin(counts[::-1]))]
+    elif _text_of(anomalous) in texts:
+        wanted = values[texts.index(_text_of(anomalous))]
+    else:
+        near = nearest(_text_of(anomalous), texts)
+        raise ConfigError(
+            f"params.yaml: evaluate.anomalous: no test row has the label {anomalous!r}{near} "
+            f"(labels: {listed(texts)})"
+        )
+    return np.where(np.isnan(label_N), np.nan, label_N == wanted)
+
+
+def label_text(label: float, names: Sequence[str]) -> str:
+    """A label as people write it; "" where there is none."""
+    if np.isnan(label):
+        return ""
+    return names[int(label)] if names else f"{label:g}"
+
+
+def _text_of(value: Label) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass
@@ -300,6 +377,7 @@ def leaderboard(
                 **{name: own.mean(name) for name in PLAIN},
                 "skill_vs_pca": pca - value,
                 "seeds": len(models),
+                **{name: own.mean(name) for name in DETECTION if name in own.metrics},
             }
         )
     return rows

@@ -55,6 +55,30 @@ def by_part(
     return [float(v) for v in np.bincount(part_N, row_N, parts) / mean]
 
 
+def detection(score_N: Array, unusual_N: Array) -> dict[str, float]:
+    """How well a score tells unusual rows from the others; labels are known afterwards only.
+
+    Args:
+        score_N: High where a row is thought unusual.
+        unusual_N: 1 of unusual rows, 0 of others, NaN where nobody knows.
+
+    Returns:
+        auroc: how often an unusual row scores above another one, ties half (Fawcett 2006).
+        average_precision: mean precision over the recalls (as scikit-learn defines it).
+        Nothing if there are no rows of one sort.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    known_N = ~np.isnan(unusual_N)
+    truth, score = unusual_N[known_N] == 1, score_N[known_N]
+    if truth.all() or not truth.any():
+        return {}
+    return {
+        "auroc": float(roc_auc_score(truth, score)),
+        "average_precision": float(average_precision_score(truth, score)),
+    }
+
+
 def scales(spread_D: Array, columns: Sequence[Column]) -> Array:
     """What makes columns of different units comparable: their spread, at least their resolution.
 

@@ -86,7 +86,7 @@ def code_version() -> str:
 
 
 def revision_tags(root: Path) -> dict[str, str]:
-    """Tags for tracking: git commit and state, DVC lock and experiment, where there are any."""
+    """Tags for tracking: git commit and state, DVC's experiment, digests of its lock and params."""
     tags = {}
     commit = _git(root, "rev-parse", "HEAD")
     if commit:
@@ -97,9 +97,9 @@ def revision_tags(root: Path) -> dict[str, str]:
     for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         if value := os.environ.get(name):
             tags[name.lower().replace("_", ".", 1)] = value
-    lock = root / "dvc.lock"
-    if lock.exists():
-        tags["dvc.lock"] = digest_files(lock)
+    for name in ("dvc.lock", "params.yaml"):
+        if (root / name).exists():
+            tags[name] = digest_files(root / name)
     return tags
 
 

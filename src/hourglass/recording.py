@@ -4,6 +4,7 @@ A stage never waits for MLflow before its end, and never fails because of it.
 """
 
 import importlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from hourglass.paths import Paths
 from hourglass.sending import BEGIN, OPEN, Sender, named_store
 from hourglass.tracking import DataSet, Run, Tracker, short, tracking_uri
 
+log = logging.getLogger(__name__)
+
+SAMPLING = 10  # seconds between samples of the machine, as MLflow's own
 Add = Callable[[Mapping[str, Any]], None]
 
 
@@ -57,9 +61,10 @@ class JournalTracker(Tracker):
     ) -> Run:
         """See Tracker."""
         opening = {"name": name, "tags": dict(tags), "parent": parent.key if parent else ""}
-        self._add({"run": key, "do": OPEN, **opening, "start": time.time() - seconds}, tell=False)
         run = JournalRun(key, self._add, self._writer.copy)
+        # First, so that a signal in between leaves no open run behind.
         self._open = {k: r for k, r in self._open.items() if not r.finished} | {key: run}
+        self._add({"run": key, "do": OPEN, **opening, "start": time.time() - seconds}, tell=False)
         if self._watches and self._watcher is None:
             self._watcher = _Watcher(run)
             self._watcher.start()
@@ -145,27 +150,44 @@ class JournalRun(Run):
 
 
 class _Watcher(threading.Thread):
-    """Samples the machine as MLflow does, into the journal."""
+    """Samples the machine with MLflow's own monitors, into the journal.
+
+    MLflow's thread for this asks the server before each sample, and sends each itself.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(name="watcher", daemon=True)
         self._run = run
         self._end = threading.Event()
+        self._monitors = _monitors()
 
     def run(self) -> None:
         """Samples until it is stopped."""
-        from mlflow.system_metrics import system_metrics_monitor
+        from mlflow import environment_variables
 
-        # What measures is used of it; what sends would talk to the server, here it is the journal.
-        monitor: Any = vars(system_metrics_monitor)["SystemMetricsMonitor"](run_id="")
-        while not self._end.wait(monitor.sampling_interval):
-            monitor.collect_metrics()
-            measured = monitor.aggregate_metrics()
+        interval: Any = environment_variables.MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL
+        while not self._end.wait(interval.get() or SAMPLING):
+            measured: dict[str, float] = {}
+            for monitor in self._monitors:
+                monitor.collect_metrics()
+                measured |= monitor.aggregate_metrics()
+                monitor.clear_metrics()
             self._run.sample({f"system/{k}": float(v) for k, v in measured.items()}, time.time())
-            for part in monitor.monitors:
-                part.clear_metrics()
 
     def stop(self) -> None:
         """Stops it."""
         self._end.set()
         self.join()
+
+
+def _monitors() -> list[Any]:
+    """Those of processor and memory, disk, network, and of NVIDIA's GPUs where there are any."""
+    found = []
+    for name in ("CPUMonitor", "DiskMonitor", "NetworkMonitor", "GPUMonitor"):
+        file = name.removesuffix("Monitor").lower()
+        module = importlib.import_module(f"mlflow.system_metrics.metrics.{file}_monitor")
+        try:
+            found.append(getattr(module, name)())
+        except (ImportError, RuntimeError) as error:  # no GPU, or no nvidia-ml-py to ask it
+            log.info("%s is not recorded: %s", file, error)
+    return found

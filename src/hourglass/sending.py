@@ -16,7 +16,7 @@ from typing import Any
 from hourglass import journal, patience
 from hourglass.errors import TrackingError
 from hourglass.journal import Journal, Lines, Writer
-from hourglass.paths import Paths
+from hourglass.paths import Paths, home
 from hourglass.tracking import DataSet, MlflowRun, MlflowTracker, tracking_uri
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,8 @@ class Replay:
             if line["do"] == OPEN:
                 self._openings[key] = line
                 self._unfinished.add(key)
+        if key not in self._openings:  # its end alone: a signal came before it was opened
+            return
         try:
             run = self._run(key)
             for line in lines:
@@ -288,7 +290,7 @@ class Sender(threading.Thread):
             self._own.journal.remove()
             return
         why = self._trouble or self._own.refused or f"{self._connections.shown} is slow"
-        kept = self._own.journal.path.relative_to(self._paths.root)
+        kept = self._own.journal.path.relative_to(home(self._paths.root))
         log.warning("%s: not all is in MLflow yet. %s keeps the rest; %s", why, kept, LATER)
         if not self.is_alive():
             self._own.journal.release()

@@ -42,17 +42,61 @@ METRICS, FEW = 800, 100
 PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
 
 KEY = "hourglass.key"  # the tag that holds a run's key
+CHILD = "hourglass.child"  # the tag that tells a fit or a loss from its parent
 
 EXPERIMENT_TAGS = {
     # Else MLflow's UI takes the runs for those of language models.
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.experiment.primaryMetric.name": "bits_per_feature_masked",
+    "mlflow.experiment.primaryMetric.name": "bits_per_feature",
     "mlflow.experiment.primaryMetric.greaterIsBetter": "false",
     "mlflow.note.content": "Begin with the newest run **evaluate**: its description is the verdict,"
-    " its artifacts are the report and the pictures.\n\n**search** and **train** hold a child for "
-    "each fit. Compare `bits_per_feature_masked` (lower is better) across losses; the "
-    "curves of `train_loss` and `val_loss` compare within one loss only.",
+    " its artifacts are the report and the pictures.\n\nThe menu **Views** holds tables of losses, "
+    "fits and trials with the columns that matter.\n\n**search** and **train** hold a child for "
+    "each fit, **evaluate** one for each loss. Compare `bits_per_feature` (lower is better) across "
+    "losses; the curves of `train_loss` and `val_loss` compare within one loss only.",
 }
+
+
+def _view(name: str, stage: str, *columns: str) -> str:
+    """A table for the menu Views of an experiment's page, as MLflow's own UI saves one.
+
+    Args:
+        name: For people.
+        stage: Whose children it shows.
+        columns: Parameters, and metrics with a point: "loss", ".bits_per_feature".
+    """
+    own = [f"metrics.`{c[1:]}`" if c.startswith(".") else f"params.`{c}`" for c in columns]
+    state = {
+        "searchFilter": f"tags.`hourglass.stage` = '{stage}' AND tags.`{CHILD}` = 'true'",
+        "orderByKey": "metrics.`bits_per_feature`",
+        "orderByAsc": True,
+        "selectedColumns": own,
+    }
+    return json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state)})
+
+
+VIEWS = {
+    "losses": _view(
+        "Losses on test rows, best first",
+        "evaluate",
+        *("loss", "scaler", "verdict", ".bits_per_feature", ".skill_vs_pca", ".test/rmse"),
+        *(".test/mae", ".behind_the_best"),
+    ),
+    "fits": _view(
+        "Fits of the finalists, best first",
+        "train",
+        *("loss", "scaler", "seed", ".bits_per_feature", ".bits_per_feature_masked"),
+        *(".validation/rmse", ".seconds"),
+    ),
+    "trials": _view(
+        "Trials of the search, best first",
+        "search",
+        *("loss", "scaler", "learning_rate", ".bits_per_feature", ".bits_per_feature_masked"),
+        *(".validation/rmse", ".seconds"),
+    ),
+}
+# MLflow reads these tags when its page of the experiment is opened.
+EXPERIMENT_TAGS |= {f"mlflow.sharedViewState.{name}": view for name, view in VIEWS.items()}
 
 
 @dataclass(frozen=True)
@@ -296,6 +340,8 @@ class MlflowTracker(Tracker):
             return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        for tag in EXPERIMENT_TAGS.keys() - found.tags.keys():  # an older experiment
+            self.client.set_experiment_tag(found.experiment_id, tag, EXPERIMENT_TAGS[tag])
         return found.experiment_id
 
     def _artifacts(self, name: str) -> str | None:
@@ -396,7 +442,7 @@ class MlflowTracker(Tracker):
             **tags,
         }
         if parent is not None:
-            every["mlflow.parentRunId"] = parent.id
+            every |= {"mlflow.parentRunId": parent.id, CHILD: "true"}
         return self.client.create_run(self.experiment_id, start, every, name)
 
 
@@ -624,6 +670,8 @@ def user() -> str:
 
 def short(value: Any) -> str:
     """A parameter as text, numbers to six digits: what a person compares in a table."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(short, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -652,11 +700,17 @@ def grouped(values: Mapping[str, float], group: str) -> dict[str, float]:
     return {k if k.startswith("bits_per_feature") else f"{group}/{k}": v for k, v in values.items()}
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a description; MLflow draws none of the space between columns."""
+    lines = [[f"{cell}&emsp;" for cell in head], ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:
     """The pipeline's splits, with the digest of the whole table."""
     return [
         DataSet(
-            name=schema.source,
+            name=f"{schema.source}, {split} rows",  # MLflow takes equal names for equal data
             digest=schema.digest,
             source=str(paths.values(split).resolve()),
             columns=schema.names,

@@ -3,7 +3,9 @@
 import logging
 import math
 import platform
+import re
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page, Picture
 from hourglass.schema import Schema
-from hourglass.tracking import data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.verdict import Verdict, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -130,12 +132,20 @@ class Findings:
         return self.bundles[self.decision.selected][self.seed]
 
 
+FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
+WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
+
+Under **Artifacts**: `report.html`, the whole report; `leaderboard.png`, the table above as a
+picture; `reconstructions.png`, rows as each loss reconstructs them."""
+
+
 def run(params: Params, paths: Paths) -> None:
     """Writes the verdict, metrics.json, the tables, pictures and report.html.
 
     Raises:
         MissingInputError: models or fits of an earlier stage are not there.
     """
+    began = time.monotonic()
     found = _find(params, paths)
     _write_tables(paths, found)
     hidden = params.search.objective == "code_length_masked"
@@ -152,7 +162,7 @@ def run(params: Params, paths: Paths) -> None:
         log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
     if copied := _copied(params, found):
         log.warning("%s", copied)
-    _record(params, paths, found)
+    _record(params, paths, found, began)
 
 
 def _find(params: Params, paths: Paths) -> Findings:
@@ -178,7 +188,9 @@ def _find(params: Params, paths: Paths) -> Findings:
     train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
     seen = Moments.from_json(read_json(paths.figures, "preprocess"))
     _, spread_W = trials.wide_figures(schema, seen.mean_F, seen.sd_F, train_NF)
-    test = evaluation.open_test(paths, schema, metrics.scales(spread_W, schema.columns))
+    test = evaluation.open_test(
+        paths, schema, metrics.scales(spread_W, schema.columns), params.evaluate.anomalous
+    )
     scores = evaluation.score_losses(bundles, test)
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     alpha = params.evaluate.alpha
@@ -256,8 +268,7 @@ OF_A_TRIAL = {"trial", "state", "objective", "pruned_at", "dropped"}
 
 def _write_tables(paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
-    columns = (*evaluation.LEADERBOARD, "search_trials")
-    write_csv(paths.evaluate("leaderboard.csv"), found.rows, columns)
+    write_csv(paths.evaluate("leaderboard.csv"), found.rows, list(found.rows[0]))
     crossed = evaluation.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
     bits = _column_bits(found)
@@ -284,8 +295,7 @@ def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], l
     if test.label_N is not None:
         names = found.schema.labels
         for row, label in zip(rows, test.label_N, strict=True):
-            known = not np.isnan(label)
-            row["label"] = (names[int(label)] if names else label) if known else ""
+            row["label"] = evaluation.label_text(label, names)
     return rows, list(rows[0])
 
 
@@ -363,17 +373,12 @@ def _row_lines(found: Findings) -> list[dict[str, Any]]:
             "bits": f"{one.bits:.1f}",
         }
         if found.test.label_N is not None:
-            line["label"] = _label(found.schema, found.test.label_N[one.at])
+            label = float(found.test.label_N[one.at])
+            line["label"] = evaluation.label_text(label, found.schema.labels)
         told = (f"{name}: {value} → {answer} ({b:.1f})" for name, value, answer, b in one.costliest)
         line["what cost most"] = "; ".join(told)
         lines.append(line)
     return lines
-
-
-def _label(schema: Schema, label: float) -> str:
-    if np.isnan(label):
-        return ""
-    return schema.labels[int(label)] if schema.labels else f"{label:g}"
 
 
 def _settings(paths: Paths, found: Findings) -> list[dict[str, Any]]:
@@ -489,8 +494,28 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         *([copied] if (copied := _copied(params, found)) else []),
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
+        *_detected(found),
         f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
+    ]
+
+
+def _detected(found: Findings) -> list[str]:
+    """How well the delivered model's code length tells anomalous rows, where labels say which."""
+    own, unusual_N = found.metrics, found.test.unusual_N
+    if unusual_N is None or "auroc" not in own:
+        return []
+    count, of = int(np.nansum(unusual_N)), int((~np.isnan(unusual_N)).sum())
+    label = evaluation.label_text(
+        float(np.asarray(found.test.label_N)[unusual_N == 1][0]), found.schema.labels
+    )
+    baseline = found.baselines["pca"].mean("auroc")
+    hidden = f"; that of hidden values {own['auroc_masked']:.3f}" if "auroc_masked" in own else ""
+    return [
+        f"{count} of {of} test rows are labelled {label!r}. The code length of a row tells them "
+        f"from the others with an AUROC of {own['auroc']:.3f} (average precision "
+        f"{own['average_precision']:.3f}){hidden}; a PCA's code length {baseline:.3f}. No label "
+        "was used in choosing."
     ]
 
 
@@ -552,7 +577,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
     }
 
 
-def _record(params: Params, paths: Paths, found: Findings) -> None:
+def _record(params: Params, paths: Paths, found: Findings, began: float) -> None:
     tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
@@ -560,33 +585,57 @@ def _record(params: Params, paths: Paths, found: Findings) -> None:
         paths.evaluate(n) for n in ("verdict.txt", "metrics.json", "leaderboard.csv", "cross.csv")
     ]
     key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
-    tags = {"hourglass.stage": "evaluate", **revision_tags(paths.root)}
-    run = tracker.run(key, f"evaluate · {found.schema.source}", tags)
+    tags = {"hourglass.stage": "evaluate", "hourglass.data": found.schema.digest}
+    seconds = time.monotonic() - began
+    name = f"evaluate · {found.schema.source}"
+    run = tracker.run(key, name, tags | revision_tags(paths.root), seconds=seconds)
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
     seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
-    run.metrics(grouped(numbers, "test") | grouped(seen, "validation"))
+    first = {k: numbers.pop(k) for k in FIRST}
+    first["skill_vs_pca"] = next(r["skill_vs_pca"] for r in found.rows if r["selected"])
+    # Those of the objective, whatever it is, are called "test", "test_pca", ...: test/objective.
+    rest = {re.sub("^test", "objective", k): v for k, v in numbers.items()}
+    run.metrics(first | grouped(rest, "test") | grouped(seen, "validation"))
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     tables = ("report.html", "leaderboard.csv", "cross.csv", "metrics.json")
     for name in (*PICTURES, *tables):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
+    for row in found.rows:
+        _record_loss(tracker, run, row)
     run.finish()
     tracker.close()
+    write_json(paths.evaluate("run.json"), {"key": key})
+
+
+def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
+    """A child for each loss, so that MLflow's tables sort and compare them."""
+    tags = {"hourglass.stage": "evaluate", "hourglass.loss": row["loss"]}
+    name = f"{row['loss']} · {row['verdict']}"
+    child = tracker.run(f"{parent.key} {row['loss']}", name, tags, parent)
+    child.params({k: row[k] for k in ("loss", "scaler", "verdict", "selected", "seeds")})
+    child.metrics(
+        {k: row[k] for k in (*FIRST[:2], "skill_vs_pca")}
+        | {"behind_the_best": row["difference"], "test/rmse": row["rmse"], "test/mae": row["mae"]}
+    )
+    child.finish()
 
 
 def _note(found: Findings) -> str:
-    lines = [
-        f"**{found.verdict}**",
-        "",
-        f"| loss | verdict | {found.metrics['ruler']} | behind the best | RMSE | skill vs PCA |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in found.rows:
-        name = f"**{r['loss']}**" if r["selected"] else r["loss"]
-        lines.append(
-            f"| {name} | {r['verdict']} | {r['test']:.4f} | {r['difference']:.4f} "
-            f"| {r['rmse']:.4g} | {r['skill_vs_pca']:.4f} |"
+    unit = found.metrics["ruler"]
+    head = ("loss", "scaler", "verdict", unit, "behind the best", "RMSE", "skill vs PCA")
+    rows = [
+        (
+            f"**{r['loss']}**" if r["selected"] else r["loss"],
+            r["scaler"],
+            r["verdict"],
+            f"{r['test']:.4f}",
+            f"{r['difference']:.4f}",
+            f"{r['rmse']:.4g}",
+            f"{r['skill_vs_pca']:.4f}",
         )
-    return "\n".join(lines)
+        for r in found.rows
+    ]
+    return f"**{found.verdict}**\n\n{markdown_table(head, rows)}\n\n{WHERE}"

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,14 +26,14 @@ from hourglass.errors import TrainingError
 from hourglass.executors import Cluster
 from hourglass.failures import Failures
 from hourglass.losses import Context
-from hourglass.paths import Paths, read_json, write_csv
+from hourglass.paths import Paths, read_json, write_csv, write_json
 from hourglass.plans import TrainerOptions
 from hourglass.progress import Board
 from hourglass.racing import Drop
 from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
-from hourglass.tracking import Run, Tracker, data_sets, grouped
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 
@@ -53,6 +54,13 @@ class Parts:
 NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on
 validation rows (pruner {pruner}, allocation {allocation}). A trial's own loss is only a curve: its
 values compare within one loss. Sort the children by `{metric}`; lower is better."""
+BEST = """**Ahead: {ahead} {unit}.** Whether that is more than luck, the run `evaluate` says.
+
+{table}
+
+Under **Artifacts**: `search.png`, every trial; `trials.csv`, the same as a table; `best.yaml`, the
+best trial of each loss as train reads it.
+"""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -62,6 +70,7 @@ def run(params: Params, paths: Paths) -> None:
         LossError: a wanted loss isn't admissible on these data.
         TrainingError: every trial of every loss failed, or more of one than are allowed.
     """
+    began = time.monotonic()
     settings = params.search
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     models.check(params.model.kind, schema.shape)
@@ -93,7 +102,7 @@ def run(params: Params, paths: Paths) -> None:
     with pool, Board("search", totals, trials.objective_unit(settings.objective)) as board:
         to = params.tracking
         tracker = JournalTracker(to.experiment, paths, system_metrics=to.system_metrics)
-        parent = _parent(tracker, key, params, schema, paths)
+        parent = _parent(tracker, key, params, schema, paths, began)
         total, allowed = settings.trials_per_loss, settings.max_failed_share
         failures = Failures(settings.round_size, total, allowed)
         drops: dict[str, Drop] = {}
@@ -119,8 +128,9 @@ def run(params: Params, paths: Paths) -> None:
         else:
             outcomes = search.run(studies, pool, make_spec, observe)
     _report(params, paths, outcomes, schema.digest, drops)
-    if drops:
-        parent.note(_note(params, schema, drops))
+    found = _best(params, outcomes)
+    parent.note("\n".join([found, _note(params, schema, drops)]))
+    write_json(paths.search("run.json"), {"key": key})
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
     parent.finish()
@@ -224,9 +234,12 @@ def _spec(
     )
 
 
-def _parent(tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths) -> Run:
-    tags = {"hourglass.stage": "search", **provenance.revision_tags(paths.root)}
-    parent = tracker.run(key, f"search · {schema.source}", tags)
+def _parent(
+    tracker: Tracker, key: str, params: Params, schema: Schema, paths: Paths, began: float
+) -> Run:
+    tags = {"hourglass.stage": "search", "hourglass.data": schema.digest}
+    name, seconds = f"search · {schema.source}", time.monotonic() - began
+    parent = tracker.run(key, name, tags | provenance.revision_tags(paths.root), seconds=seconds)
     settings = params.search.model_dump()
     settings["storage"] = patience.without_password(params.search.storage)
     sections = {"model": params.model.model_dump(), "search": settings}
@@ -240,6 +253,22 @@ def _note(params: Params, schema: Schema, drops: Mapping[str, Drop]) -> str:
     metric = trials.metric_of(params.search.objective)
     own = NOTE.format(source=schema.source, metric=metric, **params.search.model_dump())
     return "\n".join([own, *(f"- {loss} was {one}" for loss, one in drops.items())])
+
+
+def _best(params: Params, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> str:
+    """The best trial of each loss as a table, the best loss first."""
+    found = []
+    for candidate, tried in outcomes.items():
+        if (winner := search.best(tried)) is not None and winner.value is not None:
+            own = parts(params, candidate, winner.hyper)
+            hyper = ", ".join(f"{k} {v:.4g}" for k, v in own.hyper.items())
+            trial = f"{winner.number} of {len(tried)}"
+            row = (candidate.name, own.scaler, f"{winner.value:.4f}", trial, hyper)
+            found.append((winner.value, row))
+    rows = [row for _, row in sorted(found)]
+    unit = trials.objective_unit(params.search.objective)
+    table = markdown_table(("loss", "scaler", unit, "trial", "hyperparameters"), rows)
+    return BEST.format(ahead=f"{rows[0][0]} with {rows[0][2]}", unit=unit, table=table)
 
 
 def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
@@ -257,10 +286,10 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     if child.finished:
         return
     child.params({"loss": loss, "scaler": scaler, **outcome.hyper})
-    child.curve(outcome.result.curve)
     child.metrics(
         grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
     )
+    child.curve(outcome.result.curve)
     child.finish(failed=bool(outcome.result.failure))
 
 
