@@ -93,10 +93,11 @@ def compare(x_NF: Array, y_N: Array, seed: int) -> dict[str, float]:
         "Hourglass, code length": numbers["auroc"],
         "Hourglass, hidden values": numbers["auroc_masked"],
     }
+    shown_NF = x_NF[:, x_NF[train].std(axis=0) > 0]  # PyOD's PCA divides by a constant's variance
     for name, make in peers(seed).items():
         detector = make()
-        detector.fit(x_NF[train])
-        score_N = np.nan_to_num(detector.decision_function(x_NF[test]))  # PCA divides by zeros
+        detector.fit(shown_NF[train])
+        score_N = detector.decision_function(shown_NF[test])
         found[name] = float(roc_auc_score(y_N[test], score_N))
     print(f"  seed {seed}: {numbers['selected_loss']}", {k: round(v, 3) for k, v in found.items()})
     return found

@@ -241,7 +241,7 @@ def test_baselines_answer_for_mixed_tables_with_gaps(mixed, mixed_bundles, scale
 
 
 def test_rows_of_a_baseline_cost_what_its_metrics_say(mixed, mixed_bundles):
-    found = evaluation.open_test(Paths(mixed), mixed_schema(), np.ones(7))
+    found = evaluation.open_test(Paths(mixed), mixed_schema(), np.ones(7), "")
     scores = evaluation.score_baselines(Paths(mixed), mixed_bundles["mse"], found, "standard")
     values = (~np.isnan(found.rows_NF)).sum()
     for own in scores.values():

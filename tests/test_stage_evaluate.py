@@ -137,7 +137,7 @@ def test_the_gate_is_told_what_each_row_costs_under_the_delivered_model(tmp_path
     paths.values("test").parent.mkdir(parents=True)
     np.save(paths.values("test"), MIXED["test"])
     np.save(paths.beside("test", "rows"), np.arange(40) + 7)
-    test = evaluation.open_test(paths, mixed_schema(), np.ones(7))
+    test = evaluation.open_test(paths, mixed_schema(), np.ones(7), "")
     baseline = evaluation.Scores()
     baseline.add(np.ones(5), {}, (np.full(40, 8.0), np.full(40, 9.0)))
     baseline.add(np.ones(5), {}, (np.full(40, 1.0), np.full(40, 2.0)))
