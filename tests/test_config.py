@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests import settings
+from tests.settings import params
 
 from hourglass import config
 from hourglass.errors import ConfigError, UnknownNameError
@@ -327,3 +328,13 @@ def test_a_race_needs_a_ruler_that_adds_up_over_rows():
     settings.params(search={"allocation": "racing", "objective": "code_length_masked"})
     with pytest.raises(ValidationError, match=r"allocation racing needs .* got 'rmse'.*: equal"):
         settings.params(search={"allocation": "racing", "objective": "rmse"})
+
+
+@pytest.mark.parametrize(("given", "meant"), [(True, "on"), (False, "off"), ("off", "off")])
+def test_the_gate_is_on_or_off_however_yaml_spells_it(given, meant):
+    assert params(register={"gate": given}).register_.gate == meant
+
+
+def test_the_gate_is_nothing_else():
+    with pytest.raises(ValueError, match="'on' or 'off'"):
+        params(register={"gate": "auto"})

@@ -108,7 +108,7 @@ def test_a_note_that_is_none_is_named():
 def people(monkeypatch):
     """A registry of four versions, and promote and rollback that work on it."""
     own = make(4)
-    monkeypatch.setattr(registry, "MlflowTracker", lambda *_: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://a-server")
     monkeypatch.setattr(registry, "Registry", lambda *_: own)
     monkeypatch.setattr(own, "has_files", lambda v: int(v.version) != 4)
 
@@ -176,6 +176,13 @@ def test_where_nothing_is_registered_that_is_said(people):
         promote(1)
     with pytest.raises(ConfigError, match="there is nothing to go back from"):
         rollback()
+
+
+def test_without_a_store_none_is_made(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ConfigError, match=r"no model is registered yet \(.*mlflow.db is missing\)"):
+        registry.rollback(params(), Paths(tmp_path), "why")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_without_files_is_no_champion(people):

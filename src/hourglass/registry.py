@@ -22,7 +22,7 @@ from hourglass.config import Params
 from hourglass.errors import ConfigError, TrackingError
 from hourglass.paths import Paths
 from hourglass.patience import is_outage
-from hourglass.tracking import MlflowTracker, answering, user
+from hourglass.tracking import MlflowTracker, answering, tracking_uri, user
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,12 @@ def _noted(version: Any, key: str, value: str) -> Move:
         ) from error
 
 
+def _file(uri: str) -> Path | None:
+    """The file of a SQLite store; None: it is no file."""
+    name = make_url(uri).database if uri.startswith("sqlite:") else None
+    return None if name in (None, "", ":memory:") else Path(str(name))
+
+
 class Registry:
     """One registered model and one alias of it.
 
@@ -109,8 +115,8 @@ class Registry:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Lets one process at a time change a registry in a SQLite file; a killed one lets go."""
-        file = make_url(self._uri).database if self._uri.startswith("sqlite:") else None
-        if file in (None, "", ":memory:"):
+        file = _file(self._uri)
+        if file is None:
             yield
             return
         lock = FileLock(f"{file}.lock")
@@ -263,7 +269,10 @@ def rollback(params: Params, paths: Paths, reason: str) -> None:
 def _opened(params: Params, paths: Paths, reason: str) -> Iterator[Registry]:
     if not reason.strip():
         raise ConfigError("--reason is empty: say why, those who come later will ask")
-    tracker = MlflowTracker(params.tracking.experiment, Path(paths.root))
+    store = _file(tracking_uri(paths.root))
+    if store is not None and not store.exists():
+        raise ConfigError(f"no model is registered yet ({store} is missing): run `dvc repro`")
+    tracker = MlflowTracker(params.tracking.experiment, paths.root)
     registry = Registry(tracker, params.register_.name, params.register_.alias)
     with answering(tracker.uri), registry.locked():
         yield registry
