@@ -79,6 +79,10 @@ class Answered:
     reconstruction_NW: Array
     extra_N: Array
 
+    def take(self, chosen_N: NDArray[np.bool_]) -> "Answered":
+        """What is said of some of the rows."""
+        return Answered(*(values[chosen_N] for values in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Bundle:

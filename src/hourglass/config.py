@@ -254,6 +254,7 @@ class Register(Section):
             "letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own",
         ),
     ]
+    anomaly_share: Annotated[float, Field(ge=0.001, le=0.5, strict=True)]
 
 
 class Tracking(Section):

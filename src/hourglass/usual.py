@@ -33,7 +33,7 @@ class Usual:
         """Keeps quantiles of the code lengths where there are many."""
         bits_Q = np.sort(bits_N)
         if len(bits_Q) > KEPT:
-            bits_Q = np.quantile(bits_Q, np.linspace(0, 1, KEPT), method="higher")
+            bits_Q = np.quantile(bits_Q, np.linspace(0, 1, KEPT), method="inverted_cdf")
         return cls(low_F, high_F, bits_Q)
 
     def outside(self, scaled_NF: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -47,7 +47,7 @@ class Usual:
         Args:
             share: Between 0 and 1, both excluded.
         """
-        return float(np.quantile(self.bits_Q, 1 - share, method="higher"))
+        return float(np.quantile(self.bits_Q, 1 - share, method="inverted_cdf"))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for json.dump, null where nothing was observed; `from_json` is its inverse."""

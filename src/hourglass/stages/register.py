@@ -31,9 +31,9 @@ def run(params: Params, paths: Paths) -> None:
     now = Bundle.load(folder).schema.digest
     made = paths.evaluate("metrics.json")
     provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
-    bundle_digest = provenance.digest_files(folder)
-    tracker = MlflowTracker(params.tracking.experiment, paths.root)
     settings = params.register_
+    bundle_digest = provenance.digest(provenance.digest_files(folder), settings.anomaly_share)
+    tracker = MlflowTracker(params.tracking.experiment, paths.root)
     with answering(tracker.uri):
         version = _registered(tracker.client, settings.name, bundle_digest)
         if version is None:
@@ -92,7 +92,7 @@ def _register(
             python_model=str(serving.ENTRY),
             artifacts={"bundle": str(folder)},
             code_paths=[str(provenance.PACKAGE)],
-            signature=serving.signature(bundle),
+            signature=serving.signature(bundle, params.register_.anomaly_share),
             input_example=example,
             pip_requirements=serving.requirements(),
             tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
