@@ -2,19 +2,23 @@
 
 import contextlib
 import logging
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hourglass import provenance, serving
+from hourglass import exporting, provenance, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.paths import Paths, existing, read_json, read_text, write_json
+from hourglass.schema import Array
 from hourglass.tracking import MlflowTracker, Run, answering, grouped
 
 log = logging.getLogger(__name__)
 
 EXAMPLE_ROWS = 3
+COMPARED_ROWS = 64  # on which the ONNX graph must give the model's numbers
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -84,13 +88,15 @@ def _register(
     run = _run(tracker, paths, report, bundle_digest)
     _remove_unregistered(tracker, run, bundle_digest)
     bundle = Bundle.load(folder)
-    rows_NF = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
-    example = serving.example(bundle, np.array(rows_NF, dtype=np.float64))
-    with mlflow.start_run(run_id=run.id):
+    rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
+    rows_NF = np.array(rows_NF, dtype=np.float64)
+    example = serving.example(bundle, rows_NF[:EXAMPLE_ROWS])
+    with tempfile.TemporaryDirectory() as beside, mlflow.start_run(run_id=run.id):
+        graph = _graph(bundle, rows_NF, Path(beside))
         info = mlflow.pyfunc.log_model(
             name=f"autoencoder-{loss}",
             python_model=str(serving.ENTRY),
-            artifacts={"bundle": str(folder)},
+            artifacts={"bundle": str(folder), **graph},
             code_paths=[str(provenance.PACKAGE)],
             signature=serving.signature(bundle, params.register_.anomaly_share),
             input_example=example,
@@ -109,6 +115,15 @@ def _register(
         tags={"hourglass.bundle": bundle_digest, "hourglass.loss": loss},
         description=_description(paths, report),
     )
+
+
+def _graph(bundle: Bundle, rows_NF: Array, folder: Path) -> dict[str, str]:
+    """The model as ONNX, beside the bundle in the registered model, where it can be exported."""
+    path = folder / exporting.NAME
+    if why := exporting.export(bundle, rows_NF, path):
+        log.info("no %s beside the model: %s", exporting.NAME, why)
+        return {}
+    return {"onnx": str(path)}
 
 
 def _remove_unregistered(tracker: MlflowTracker, run: Run, bundle_digest: str) -> None:
