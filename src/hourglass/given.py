@@ -145,6 +145,8 @@ def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64],
     """A column as float64, (N,): texts of numbers, true and false too; what is wrong."""
     if column.dtype.kind in "biuf":
         return column.to_numpy(dtype=np.float64, na_value=np.nan), {}
+    if (parsed_N := _parsed(column, gaps)) is not None:
+        return parsed_N, {}
     values_N, wrong = np.full(len(column), np.nan), {}
     for i, value in enumerate(column):
         number = _number(value, gaps)
@@ -156,6 +158,18 @@ def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64],
         else:
             values_N[i] = number
     return values_N, wrong
+
+
+def _parsed(column: "pd.Series[Any]", gaps: Gaps) -> NDArray[np.float64] | None:
+    """A column of texts that are all plain numbers or empty, at once; None if they are not."""
+    if column.dtype != "str" or any(is_number(t) and float(t) == float(t) for t in gaps.texts):
+        return None
+    if column.str.contains("_", regex=False).any():  # which Python reads as a part of a number
+        return None
+    try:
+        return column.where(column != "", "nan").to_numpy(dtype=np.float64)
+    except ValueError:
+        return None
 
 
 def _number(value: Any, gaps: Gaps) -> float | None:

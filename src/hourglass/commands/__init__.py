@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "fit the best configuration of each loss again over several seeds",
     "evaluate": "open the test rows once: verdict, leaderboard, pictures, report",
     "register": "put the selected model into the MLflow registry",
+    "predict": "score a file with the registered model",
     "serve": "answer requests over HTTP with the registered model",
     "summary": "say what the last run found, and where to look",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",
