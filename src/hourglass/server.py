@@ -51,7 +51,13 @@ def app(model: Registered) -> App:
     """MLflow's server around a model, which is loaded at once."""
     with warnings.catch_warnings(), answering(model.store):
         warnings.simplefilter("ignore")  # of MLflow's own imports
-        own = scoring_server.init(mlflow.pyfunc.load_model(model.uri))
+        loaded = mlflow.pyfunc.load_model(model.uri)
+        # By the declared inputs MLflow's server would choose types for a CSV's columns, and finds
+        # none for numbers of any type. They are enforced all the same.
+        declared = loaded.metadata.get_input_schema
+        loaded.metadata.get_input_schema = lambda: None
+        own = scoring_server.init(loaded)
+        loaded.metadata.get_input_schema = declared
     own.add_middleware(_Guard)
     return own  # type: ignore[no-any-return]  # untyped upstream
 
