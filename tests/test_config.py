@@ -105,6 +105,7 @@ def test_parameters_are_frozen(tmp_path):
         ("val_fraction: 0.15", "val_fraction: 0.85", "preprocess: val_fraction + test_fraction must be below 1: nothing is left to train on"),
         ("name: hourglass-autoencoder", "name: a/b", "register.name must be a name without / and :, got 'a/b'"),
         ("alias: champion", "alias: V2", "register.alias must be letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own, got 'V2'"),
+        ("anomaly_share: 0.01", "anomaly_share: 1", "register.anomaly_share must be at most 0.5, got 1"),
         # names
         ("missing: keep", "missing: drop", "preprocess.missing must be 'keep', 'drop_rows' or 'error', got 'drop', did you mean 'drop_rows'?"),
         ("- unit", "- unti", "normalize.scalers[0] must be 'unit', 'standard' or 'robust', got 'unti', did you mean 'unit'?"),

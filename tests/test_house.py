@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PINNED = re.compile(r"^([\w.-]+)==([\w.]+)$", re.MULTILINE)
 GPU = ("nvidia-", "cuda-", "triton")  # what builds of torch for GPUs add, pinned by torch itself
 # Run, or named in an address; never imported.
-COMMANDS_ONLY = {"dvc", "optuna-dashboard", "psycopg"}
+COMMANDS_ONLY = {"dvc", "onnx", "onnxruntime", "onnxscript", "optuna-dashboard", "psycopg"}
 
 
 # --- one word names a stage everywhere ------------------------------------------------------------

@@ -237,6 +237,8 @@ def test_a_model_is_registered_once_and_again_when_its_files_are_lost(project, c
     assert registered(params(), project)["version"] == 2
     assert "version 1 has lost its files" in caplog.text
     mlflow.pyfunc.load_model(first["uri"])
+    files = {f.name for f in project.root.rglob("artifacts/artifacts/**/*") if f.is_file()}
+    assert files == {"model.json", "weights.safetensors", "model.onnx"}
     client = mlflow.MlflowClient()
     assert client.get_registered_model(first["name"]).aliases["champion"] in {2, "2"}
 

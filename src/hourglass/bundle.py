@@ -29,6 +29,7 @@ from hourglass.models import Architecture, Autoencoder
 from hourglass.paths import replacing, write_json
 from hourglass.scaling import Scaler
 from hourglass.schema import Kind, Schema, searched_kind
+from hourglass.usual import Usual
 
 Array = NDArray[np.float64]
 
@@ -63,6 +64,27 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What a bundle says of rows.
+
+    Attributes:
+        scaled_NF: The rows as they were scaled, float32.
+        latent_NL: The bottleneck; of a variational one its mean.
+        reconstruction_NW: Original units.
+        extra_N: Bits that the bottleneck costs.
+    """
+
+    scaled_NF: NDArray[np.float32]
+    latent_NL: Array
+    reconstruction_NW: Array
+    extra_N: Array
+
+    def take(self, chosen_N: NDArray[np.bool_]) -> "Answered":
+        """What is said of some of the rows."""
+        return Answered(*(values[chosen_N] for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Raw rows in, reconstructions and code lengths out.
 
@@ -75,6 +97,7 @@ class Bundle:
         loss: Holds the head that turns raw decoder output into a reconstruction.
         calibration: The residual model of each column, fitted on validation rows; None before.
         masked: The same for values that were hidden from the model, see `hiding.answers`.
+        usual: The range of training values, and the code lengths of validation rows.
     """
 
     recipe: Recipe
@@ -85,6 +108,7 @@ class Bundle:
     loss: Loss | Heads
     calibration: Calibration | None = None
     masked: Calibration | None = None
+    usual: Usual | None = None
 
     def reconstruct(self, rows_NF: NDArray[Any]) -> Array:
         """Reconstructs rows, original units in and out, float64, shape (N, W).
@@ -107,6 +131,15 @@ class Bundle:
         Raises:
             DataError: as `reconstruct`.
         """
+        answered = self.answered(rows_NF)
+        return answered.reconstruction_NW, answered.extra_N
+
+    def answered(self, rows_NF: NDArray[Any]) -> Answered:
+        """All that is said of rows, see `written`.
+
+        Raises:
+            DataError: as `reconstruct`.
+        """
         exact_NF = self.scaler.transform(rows_NF)
         for row, column in np.argwhere(np.abs(exact_NF) > np.finfo(np.float32).max)[:1]:
             raise DataError(
@@ -114,22 +147,27 @@ class Bundle:
                 f"{rows_NF[row, column]:g} is so far from the training rows that float32 can't "
                 "hold it after scaling; mend the value or leave the row out"
             )
-        scaled_NF = torch.from_numpy(exact_NF.astype(np.float32))
-        answers = [self._answer(part) for part in torch.split(scaled_NF, ROWS_AT_A_TIME)]
-        wide_NW = torch.cat([answer for answer, _ in answers]).numpy().astype(np.float64)
-        bits_N = torch.cat([bits for _, bits in answers]).numpy().astype(np.float64)
-        return self.scaler.widened(self.schema).inverse(wide_NW), bits_N
+        scaled_NF = exact_NF.astype(np.float32)
+        parts = torch.split(torch.from_numpy(scaled_NF), ROWS_AT_A_TIME)
+        columns = zip(*(self._answer(part) for part in parts), strict=True)
+        latent_NL, wide_NW, bits_N = (
+            torch.cat(column).numpy().astype(np.float64) for column in columns
+        )
+        original_NW = self.scaler.widened(self.schema).inverse(wide_NW)
+        return Answered(scaled_NF, latent_NL, original_NW, bits_N)
 
-    def _answer(self, scaled_BF: Tensor) -> tuple[Tensor, Tensor]:
+    def _answer(self, scaled_BF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The bottleneck, the scaled reconstruction, and the bits that the bottleneck costs."""
         with torch.inference_mode():
             x_BE, own = self.inputs(scaled_BF), self.recipe.architecture
             code_BC = self.autoencoder.code(x_BE)
+            latent_BL = code_BC[:, : own.latent_dim]
             if not own.variational:
                 z_BL, bits_B = code_BC, code_BC.new_zeros(len(code_BC))
             else:
                 z_BL, nats_B = models.drawn(code_BC, models.own_noise(x_BE, own.latent_dim))
                 bits_B = nats_B / math.log(2)
-            return self.loss.reconstruct(self.autoencoder.decode(z_BL)), bits_B
+            return latent_BL, self.loss.reconstruct(self.autoencoder.decode(z_BL)), bits_B
 
     def code_length(self, rows_NF: NDArray[Any], reconstruction_NW: Array) -> Array:
         """Bits of each entry under the calibrated residual models, (N, F); 0 where missing."""
@@ -137,14 +175,27 @@ class Bundle:
             raise ValueError("the bundle is not calibrated yet")
         return codelength.bits(self.calibration, rows_NF, reconstruction_NW)
 
-    def calibrated(self, rows_NF: NDArray[Any]) -> Self:
-        """The same bundle with residual models fitted on `rows_NF` (validation rows)."""
+    def calibrated(self, rows_NF: NDArray[Any], extent: tuple[Array, Array] | None = None) -> Self:
+        """The same bundle with residual models fitted on `rows_NF` (validation rows).
+
+        Args:
+            rows_NF: Rows in original units.
+            extent: Smallest and largest value of each column over the training rows, scaled,
+                (F,) each; None: over `rows_NF`.
+        """
         columns, some_NF = self.schema.columns, rows_NF[hiding.asked(rows_NF)]
         hidden_NW = hiding.answers(self.reconstruct, some_NF, columns)[1]
+        found = self.answered(rows_NF)
+        calibration = codelength.fit(rows_NF, found.reconstruction_NW, columns)
+        bits_NF = codelength.bits(calibration, rows_NF, found.reconstruction_NW)
+        low_F, high_F = extent or tuple(
+            edge.reduce(found.scaled_NF).astype(np.float64) for edge in (np.fmin, np.fmax)
+        )
         return replace(
             self,
-            calibration=codelength.fit(rows_NF, self.reconstruct(rows_NF), columns),
+            calibration=calibration,
             masked=codelength.fit(some_NF, hidden_NW, columns),
+            usual=Usual.of(low_F, high_F, bits_NF.sum(axis=1) + found.extra_N),
         )
 
     def masked_code_length(self, rows_NF: Array) -> Array:
@@ -170,6 +221,7 @@ class Bundle:
             "scaler": self.scaler.to_json(),
             "calibration": self.calibration.to_json() if self.calibration else None,
             "masked": self.masked.to_json() if self.masked else None,
+            "usual": self.usual.to_json() if self.usual else None,
         }
         with replacing(folder) as beside:
             beside.mkdir(parents=True)
@@ -209,7 +261,8 @@ class Bundle:
             for name in ("calibration", "masked")
         )
         ready = (inputs.eval(), autoencoder.eval(), loss.eval())
-        return cls(recipe, schema, scaler, *ready, calibration, masked)
+        usual = Usual.from_json(model["usual"]) if model["usual"] else None
+        return cls(recipe, schema, scaler, *ready, calibration, masked, usual)
 
 
 @contextmanager

@@ -255,6 +255,7 @@ class Register(Section):
         ),
     ]
     gate: OnOff
+    anomaly_share: Annotated[float, Field(ge=0.001, le=0.5, strict=True)]
 
 
 class Tracking(Section):

@@ -34,6 +34,7 @@ PURE = (
     "stepping.py",
     "training.py",
     "trials.py",
+    "usual.py",
     "watching.py",
     "wide.py",
 )

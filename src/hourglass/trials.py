@@ -154,6 +154,7 @@ class Data:
         mean_F: Mean of each column over training rows, original units; of levels, of their codes.
         mean_W: Mean of each number of the wide form over training rows, original units.
         spread_W: Standard deviation of the same.
+        extent: Smallest and largest value of each column over training rows, scaled, (F,) each.
         count_train_N: How much each training row counts, 1 on average; None: all the same.
         count_val_N: The same of validation rows.
     """
@@ -166,6 +167,7 @@ class Data:
     mean_F: Array
     mean_W: Array
     spread_W: Array
+    extent: tuple[Array, Array]
     count_train_N: Array | None = None
     count_val_N: Array | None = None
 
@@ -203,7 +205,7 @@ def run(spec: Spec) -> Result:
             return Result({}, curve, time.perf_counter() - start, pruned=len(curve))
         found = judge(bundle, data)
         if spec.save_to is not None and is_rank_zero():
-            bundle.calibrated(data.val_NF).save(spec.save_to)
+            bundle.calibrated(data.val_NF, data.extent).save(spec.save_to)
         return Result(found.metrics, curve, time.perf_counter() - start, parts=found.parts)
     except FAILURES as error:
         return Result({}, [], time.perf_counter() - start, " ".join(str(error).split()))
@@ -294,7 +296,8 @@ def _data(
     mean_F = scaler.inverse(seen.mean_F)
     sd_F = scaler.scale_F * seen.sd_F
     wide_2W = wide_figures(schema, mean_F, sd_F, train_NF)
-    return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, *wide_2W, *counts)
+    extent = (seen.low_F, seen.high_F)
+    return Data(schema, scaler, train_NF, val_scaled_NF, val_NF, mean_F, *wide_2W, extent, *counts)
 
 
 def wide_figures(

@@ -21,6 +21,8 @@ COMMANDS = {
     "register": "put the selected model into the MLflow registry; champion, if it is the best",
     "promote": "make a version of the registered model the champion, with a reason",
     "rollback": "make the champion before this one the champion again, with a reason",
+    "predict": "score a file with the registered model",
+    "serve": "answer requests over HTTP with the registered model",
     "summary": "say what the last run found, and where to look",
     "sync": "send to MLflow what it could not take while it was away",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",

@@ -31,7 +31,7 @@ class CountLoss(Loss):
     def log_rate(self, raw_BF: Tensor) -> Tensor:
         """Log of the expected count, (B, F)."""
         above_BF = 2 * torch.log1p(raw_BF.clamp(min=0) / 2)
-        return above_BF + raw_BF.clamp(LEAST_LOG, 0) + self.mean_F.log()
+        return above_BF + raw_BF.clamp(LEAST_LOG, 0.0) + self.mean_F.log()
 
     def counts(self, target_BF: Tensor) -> Tensor:
         """Scaled targets as counts, (B, F)."""

@@ -96,8 +96,8 @@ class _ToGrid(nn.Module):
 
     def forward(self, x_BE: Tensor) -> Tensor:
         parts = (self.planes // self.channels, prod(self.size), self.channels)
-        apart = x_BE.reshape(len(x_BE), *parts).transpose(1, 2)
-        return apart.reshape(len(x_BE), *self.size, self.planes).movedim(-1, 1)
+        apart = x_BE.reshape(-1, *parts).transpose(1, 2)
+        return apart.reshape(-1, *self.size, self.planes).movedim(-1, 1)
 
 
 class _FromGrid(nn.Module):

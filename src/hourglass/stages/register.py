@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hourglass import gate, leaks, provenance, sending, serving
+from hourglass import exporting, gate, leaks, provenance, sending, serving
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import HourglassError, TrackingError
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 EXAMPLE_ROWS = 3
 GATE, BUNDLE = "hourglass.gate", "hourglass.bundle"  # tags
 TURNS = 5  # decisions against a champion that changes meanwhile
+COMPARED_ROWS = 64  # on which the ONNX graph must give the model's numbers
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -40,10 +41,10 @@ def run(params: Params, paths: Paths) -> None:
     now = Bundle.load(folder).schema.digest
     made = paths.evaluate("delivered.json")
     provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
-    bundle_digest = provenance.digest_files(folder)
+    settings = params.register_
+    bundle_digest = provenance.digest(provenance.digest_files(folder), settings.anomaly_share)
     sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
-    settings = params.register_
     registry = Registry(tracker, settings.name, settings.alias)
     with answering(tracker.uri), registry.locked():
         version = _registered(registry, bundle_digest)
@@ -235,15 +236,17 @@ def _register(
     run = _run(tracker, paths, report, bundle_digest)
     _remove_unregistered(tracker, run, bundle_digest)
     bundle = Bundle.load(folder)
-    rows_NF = np.load(paths.values("train"), mmap_mode="r")[:EXAMPLE_ROWS]
-    example = serving.example(bundle, np.array(rows_NF, dtype=np.float64))
-    with mlflow.start_run(run_id=run.id):
+    rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
+    rows_NF = np.array(rows_NF, dtype=np.float64)
+    example = serving.example(bundle, rows_NF[:EXAMPLE_ROWS])
+    with tempfile.TemporaryDirectory() as beside, mlflow.start_run(run_id=run.id):
+        graph = _graph(bundle, rows_NF, Path(beside))
         info = mlflow.pyfunc.log_model(
             name=f"autoencoder-{loss}",
             python_model=str(serving.ENTRY),
-            artifacts={"bundle": str(folder)},
+            artifacts={"bundle": str(folder), **graph},
             code_paths=[str(provenance.PACKAGE)],
-            signature=serving.signature(bundle),
+            signature=serving.signature(bundle, params.register_.anomaly_share),
             input_example=example,
             pip_requirements=serving.requirements(),
             tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
@@ -263,6 +266,15 @@ def _register(
         tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         description=_description(paths, report),
     )
+
+
+def _graph(bundle: Bundle, rows_NF: Array, folder: Path) -> dict[str, str]:
+    """The model as ONNX, beside the bundle in the registered model, where it can be exported."""
+    path = folder / exporting.NAME
+    if why := exporting.export(bundle, rows_NF, path):
+        log.info("no %s beside the model: %s", exporting.NAME, why)
+        return {}
+    return {"onnx": str(path)}
 
 
 def _remove_unregistered(tracker: MlflowTracker, run: Run, bundle_digest: str) -> None:

@@ -1,0 +1,55 @@
+"""Scores a file with the registered model: `hourglass predict IN OUT`."""
+
+import argparse
+from pathlib import Path
+
+from hourglass import console
+from hourglass.commands.serve import add_version
+from hourglass.paths import Paths
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """See the package."""
+    parser.description = (
+        "Scores raw rows a chunk at a time. Killed and started again, it goes on where it was."
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="raw rows: .csv or .parquet")
+    parser.add_argument("target", type=Path, metavar="OUT", help="the answers: .csv or .parquet")
+    parser.add_argument(
+        "--keep", nargs="+", default=[], metavar="NAME", help="columns of IN to keep, such as ids"
+    )
+    parser.add_argument(
+        "--return",
+        nargs="+",
+        default=None,
+        dest="returned",
+        metavar="NAME",
+        help="of reconstruction, code_length_bits, anomaly, outside_training_range (these come "
+        "unasked), shares, latent",
+    )
+    parser.add_argument(
+        "--on-bad-row",
+        choices=("fail", "skip", "mark"),
+        default="fail",
+        help="what a row that can't be answered does: end the command (default), be left out, or "
+        "stay with the reason in a column of its own",
+    )
+    add_version(parser)
+
+
+def run(arguments: argparse.Namespace, paths: Paths) -> None:
+    """See the package."""
+    from hourglass import config, predicting, registered, serving
+
+    console.log_to_stderr()
+    params = config.load(paths.params)
+    job = predicting.Job(
+        arguments.source,
+        arguments.target,
+        arguments.keep,
+        arguments.on_bad_row,
+        arguments.returned or serving.USUAL_RETURNS,
+    )
+    model = registered.find(params.register_, paths.root, arguments.version)
+    done = predicting.run(job, model)
+    console.say(f"{model} answered {done.rows - done.bad} of {done.rows} rows: {job.target}\n")

@@ -1,0 +1,210 @@
+"""Scores a file with a registered model, a chunk of rows at a time: CSV or Parquet in and out.
+
+Finished chunks are kept beside the output until all are done: started again after a kill, the
+command goes on after them, and the output has the bytes of an uninterrupted run.
+"""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hourglass import registered, serving
+from hourglass.bundle import Bundle
+from hourglass.catalog import nearest
+from hourglass.errors import ConfigError, DataError
+from hourglass.paths import harmless, named, replacing
+from hourglass.provenance import digest
+from hourglass.registered import Registered
+from hourglass.serving import Asked
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".csv", ".parquet")
+CHUNK_VALUES = 1 << 20  # of a chunk: 8 MB as float64
+MOST_ROWS = 1 << 15
+ERROR = "error"  # column of the output that says why a row has no answer
+BAD = b"bad"  # of a chunk's metadata: its rows of no use
+FAIL, SKIP, MARK = ON_BAD_ROW = ("fail", "skip", "mark")
+UNREADABLE = (
+    pa.ArrowException,
+    pd.errors.EmptyDataError,
+    pd.errors.ParserError,
+    pd.errors.ParserWarning,
+    UnicodeError,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to score.
+
+    Attributes:
+        source: A .csv or .parquet file of raw rows.
+        target: A .csv or .parquet file for the answers.
+        keep: Columns of the source that stand first in the target, as they are.
+        on_bad_row: "fail"; "skip": leave the row out; "mark": keep it with an error, no answer.
+        returned: See `serving.RETURNS`.
+    """
+
+    source: Path
+    target: Path
+    keep: Sequence[str] = ()
+    on_bad_row: str = FAIL
+    returned: Sequence[str] = field(default=serving.USUAL_RETURNS)
+
+
+@dataclass
+class Count:
+    """How many rows were read, and how many of them are of no use."""
+
+    rows: int = 0
+    bad: int = 0
+
+
+def run(job: Job, model: Registered) -> Count:
+    """Writes the target in one step.
+
+    Raises:
+        DataError: the source can't be read, lacks a column, or has a bad row where those fail.
+        ConfigError: a name in the job is wrong.
+    """
+    for path, what in ((job.source, "IN"), (job.target, "OUT")):
+        if path.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"{what} is {path}; it must end in {' or '.join(SUFFIXES)}")
+    if job.source.resolve() == job.target.resolve():
+        raise ConfigError(f"IN and OUT are the same file, {job.source}; name another to write to")
+    if job.on_bad_row not in ON_BAD_ROW:
+        raise ConfigError(f"--on-bad-row {job.on_bad_row}: it is one of {', '.join(ON_BAD_ROW)}")
+    named(job.source, "the name of IN")
+    files = registered.folder(model)
+    bundle = registered.bundle(files)
+    asked = Asked(tuple(job.returned), registered.parameter(files, "anomaly_share"))
+    parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
+    parts.mkdir(parents=True, exist_ok=True)
+    count = Count()
+    for number, frame in enumerate(_chunks(job.source, len(bundle.schema.columns))):
+        part = parts / f"{number:08d}.parquet"
+        if not part.exists():
+            table = _scored(bundle, frame, count.rows, job, asked)
+            with replacing(part) as beside:
+                pq.write_table(table, beside)
+        count.rows += len(frame)
+        count.bad += int(pq.read_schema(part).metadata[BAD])
+        log.info("%d rows, %d of no use", count.rows, count.bad)
+    _join(sorted(parts.glob("*.parquet")), job.target)
+    shutil.rmtree(parts)
+    return count
+
+
+def _identity(job: Job, model: Registered, asked: Asked) -> str:
+    """16 hex digits of all that the chunks depend on; of other ones none is taken over."""
+    stat = job.source.stat()
+    source = (str(job.source.resolve()), stat.st_size, stat.st_mtime_ns)
+    options = (list(job.keep), job.on_bad_row, list(asked.returned), asked.anomaly_share)
+    return digest(source, model.uri, model.store, options)
+
+
+def _chunks(source: Path, features: int) -> Iterator[pd.DataFrame]:
+    """The rows in their order; of a CSV all cells as text, so that no chunk guesses types anew.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    rows = max(1, min(MOST_ROWS, CHUNK_VALUES // features))
+    try:
+        if source.suffix.lower() == ".parquet":
+            with pq.ParquetFile(source) as file:
+                for batch in file.iter_batches(rows):
+                    yield batch.to_pandas()
+        else:
+            yield from _texts(source, rows)
+    except UNREADABLE as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"{source} can't be read ({type(error).__name__}: {said})") from error
+
+
+def _texts(source: Path, rows: int) -> Iterator[pd.DataFrame]:
+    with (
+        warnings.catch_warnings(action="error", category=pd.errors.ParserWarning),
+        pd.read_csv(
+            source,
+            chunksize=rows,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,  # a line with more cells than the header is an error
+            encoding="utf-8-sig",
+        ) as chunks,
+    ):
+        yield from chunks
+
+
+def _scored(bundle: Bundle, frame: pd.DataFrame, first: int, job: Job, asked: Asked) -> pa.Table:
+    """The kept columns and the answers of a chunk; its metadata hold how many rows are of no use.
+
+    Raises:
+        DataError: a row is of no use, where that fails.
+    """
+    for name in job.keep:
+        if name not in frame.columns:
+            raise ConfigError(
+                f"--keep {name}: {job.source} has no such column{nearest(name, frame.columns)}"
+            )
+    found = serving.answers(bundle, frame.reset_index(drop=True), asked)
+    for row, reason in sorted(found.wrong.items()):
+        if job.on_bad_row == FAIL:
+            raise DataError(
+                f"{job.source}, row {first + row + 1}, {reason} (--on-bad-row skip or mark goes on)"
+            )
+    both = [*job.keep, *found.frame.columns]
+    if twice := [name for name in both if both.count(name) > 1]:
+        raise ConfigError(f"--keep {twice[0]}: the answers have a column of this name")
+    kept, answers = frame[list(job.keep)].reset_index(drop=True), found.frame
+    if job.on_bad_row == MARK:
+        answers = _empty(answers).reindex(range(len(frame)))
+        reasons = pd.Series(found.wrong, dtype=object).reindex(range(len(frame)))
+        name = next(n for n in (ERROR, f"{ERROR}_", f"{ERROR}__") if n not in both)
+        answers[name] = reasons.fillna("").astype(object)
+    else:
+        kept = kept.iloc[found.at_K].reset_index(drop=True)
+        answers = answers.reset_index(drop=True)
+    table = pa.Table.from_pandas(pd.concat([kept, answers], axis=1), preserve_index=False)
+    return table.replace_schema_metadata({BAD: str(len(found.wrong))})
+
+
+def _empty(answers: pd.DataFrame) -> pd.DataFrame:
+    """The same, where rows without an answer can hold nothing: flags as nullable ones."""
+    flags = answers.select_dtypes(bool).columns
+    return answers.astype(dict.fromkeys(flags, "boolean"))
+
+
+def _join(parts: Sequence[Path], target: Path) -> None:
+    """Writes the chunks one after the other."""
+    if not parts:
+        raise DataError("IN holds no rows")
+    schema = pa.unify_schemas(
+        [pq.read_schema(part).remove_metadata() for part in parts], promote_options="permissive"
+    )
+    with replacing(target) as beside:
+        if target.suffix.lower() == ".parquet":
+            with pq.ParquetWriter(beside, schema) as writer:
+                for part in parts:
+                    writer.write_table(_read(part, schema))
+            return
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            for number, part in enumerate(parts):
+                frame = _read(part, schema).to_pandas()
+                for name in frame.select_dtypes(exclude=["number", "bool", "boolean"]):
+                    frame[name] = frame[name].map(harmless)
+                frame.columns = frame.columns.map(harmless)
+                frame.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+
+
+def _read(part: Path, schema: pa.Schema) -> pa.Table:
+    return pq.read_table(part).replace_schema_metadata(None).cast(schema)

@@ -1,0 +1,124 @@
+"""Finds a registered model: the champion, or a version by its number."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from hourglass.bundle import Bundle
+from hourglass.config import Register
+from hourglass.errors import MissingInputError
+from hourglass.tracking import answering, tracking_uri
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of the registered model.
+
+    Attributes:
+        name: Of the model.
+        version: Its number.
+        store: Address of the MLflow store that it was found in.
+    """
+
+    name: str
+    version: int
+    store: str
+
+    @property
+    def uri(self) -> str:
+        """As MLflow's functions take it."""
+        return f"models:/{self.name}/{self.version}"
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.name} version {self.version}"
+
+
+def find(settings: Register, root: Path, version: int | None = None) -> Registered:
+    """The version with the alias of params.yaml, or the one of this number.
+
+    MLflow's store is the one of this process from here on.
+
+    Args:
+        settings: Name of the model and alias.
+        root: The project's folder.
+        version: Number of a version; None: the one with the alias.
+
+    Raises:
+        MissingInputError: there is none; the message names those that there are.
+        TrackingError: the store can't be reached.
+    """
+    store = tracking_uri(root)
+    _require_file(store)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(store)
+    mlflow.set_registry_uri(store)
+    client = mlflow.MlflowClient()
+    with answering(store):
+        every = client.search_model_versions(f"name = '{settings.name}'")
+        known = sorted(int(v.version) for v in every)
+        aliases = client.get_registered_model(settings.name).aliases if known else {}
+    if version is None:
+        if settings.alias not in aliases:
+            raise MissingInputError(
+                f"no version of {settings.name} is @{settings.alias}: {_registered(known)}"
+            )
+        return Registered(settings.name, int(aliases[settings.alias]), store)
+    if version not in known:
+        raise MissingInputError(
+            f"--version {version}: there is none of {settings.name}: {_registered(known)}"
+        )
+    return Registered(settings.name, version, store)
+
+
+def folder(model: Registered) -> Path:
+    """The model's files on this machine, fetched where they lie elsewhere.
+
+    Raises:
+        TrackingError: they are gone, or the store can't be reached.
+    """
+    import mlflow
+
+    with answering(model.store):
+        return Path(mlflow.artifacts.download_artifacts(model.uri))
+
+
+def bundle(model_folder: Path) -> Bundle:
+    """The model itself; runs no code of the folder.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    from mlflow.models import Model
+
+    packed = Model.load(str(model_folder)).flavors["python_function"]["artifacts"]
+    return Bundle.load(model_folder / packed["bundle"]["path"])
+
+
+def parameter(model_folder: Path, name: str) -> Any:
+    """The default of a parameter that the model was registered with."""
+    from mlflow.models import Model
+
+    params = Model.load(str(model_folder)).signature.params
+    return next(p.default for p in params.params if p.name == name)
+
+
+def _registered(known: list[int]) -> str:
+    if not known:
+        return "run `hourglass register` first, or `dvc repro`"
+    return f"there are versions {', '.join(map(str, known))} (--version N takes one)"
+
+
+def _require_file(store: str) -> None:
+    """Looks before the store is opened: that would make the file."""
+    if store.startswith("sqlite:") and not Path(str(make_url(store).database)).exists():
+        raise MissingInputError(
+            f"nothing is registered yet in {store}: run `hourglass register` first, or `dvc repro`"
+        )

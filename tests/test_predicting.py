@@ -1,0 +1,187 @@
+"""A file is scored to the same bytes whatever comes between; bad rows do what was asked."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from tests.fits import MIXED
+from tests.registry import make_registered
+
+from hourglass import config, given, predicting, registered, serving
+from hourglass.__main__ import main
+from hourglass.errors import ConfigError, DataError
+from hourglass.paths import Paths
+from hourglass.predicting import Job
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(root)
+        bundle = make_registered(root)
+        model = registered.find(config.load(Paths(root).params).register_, root)
+        yield root, bundle, model
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(predicting, "MOST_ROWS", 7)
+
+
+def people(bundle, ids: bool = True) -> pd.DataFrame:
+    frame = serving.example(bundle, MIXED["test"])
+    return frame.assign(id=[f"=id{i}" for i in range(len(frame))]) if ids else frame
+
+
+def scored(job: Job, model) -> pd.DataFrame:
+    predicting.run(job, model)
+    read = pd.read_csv if job.target.suffix == ".csv" else pd.read_parquet
+    return read(job.target)
+
+
+def test_every_pair_of_formats_gives_the_numbers_of_the_bundle(made, tmp_path, small_chunks):
+    _, bundle, model = made
+    frame = people(bundle)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    answer_NW, extra_N = bundle.written(MIXED["test"])
+    bits_N = bundle.code_length(MIXED["test"], answer_NW).sum(axis=1) + extra_N
+    for one in ("csv", "parquet"):
+        for other in ("csv", "parquet"):
+            target = tmp_path / f"from_{one}.{other}"
+            found = scored(Job(tmp_path / f"rows.{one}", target, ["id"], returned=ALL), model)
+            np.testing.assert_allclose(found["code_length_bits"], bits_N, rtol=1e-6)
+            np.testing.assert_allclose(
+                found[["near", "far", "flag", "count"]], answer_NW[:, :4], rtol=1e-5
+            )
+            mark = "'" if other == "csv" else ""
+            assert found["id"].tolist() == [f"{mark}=id{i}" for i in range(len(frame))]
+            assert {"latent_2", "level_bits", "anomaly"} <= set(found.columns)
+    assert (tmp_path / "from_csv.csv").read_text().count("near,") == 1
+
+
+ALL = serving.RETURNS
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_killed_and_started_again_it_gives_the_same_bytes(
+    made, tmp_path, small_chunks, monkeypatch, suffix
+):
+    _, bundle, model = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    whole, again = tmp_path / f"whole.{suffix}", tmp_path / f"again.{suffix}"
+    predicting.run(Job(tmp_path / "rows.csv", whole), model)
+
+    class Killed(BaseException):
+        pass
+
+    asked, answers = [], serving.answers
+
+    def die_at_the_fourth(*arguments):
+        asked.append(arguments)
+        if len(asked) == 4:
+            raise Killed
+        return answers(*arguments)
+
+    monkeypatch.setattr(serving, "answers", die_at_the_fourth)
+    with pytest.raises(Killed):
+        predicting.run(Job(tmp_path / "rows.csv", again), model)
+    assert not again.exists()
+    predicting.run(Job(tmp_path / "rows.csv", again), model)
+    assert len(asked) == 7  # of six chunks three were kept
+    assert again.read_bytes() == whole.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        ["rows.csv", whole.name, again.name]
+    )
+
+
+def test_chunks_of_another_input_are_not_taken_over(made, tmp_path, small_chunks, monkeypatch):
+    _, bundle, model = made
+    source, target = tmp_path / "rows.csv", tmp_path / "out.csv"
+    frame = people(bundle)
+    bad = frame.astype(object)
+    bad.loc[20, "near"] = "much"
+    bad.to_csv(source, index=False)
+    with pytest.raises(DataError, match="row 21, column 'near': 'much' is no number"):
+        predicting.run(Job(source, target), model)
+    frame.assign(near=frame["near"] + 1).to_csv(source, index=False)
+    found = scored(Job(source, target), model)
+    expected = serving.answer(bundle, frame.assign(near=frame["near"] + 1))
+    np.testing.assert_allclose(found["far"], expected["far"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_bad_rows_are_skipped_or_marked(made, tmp_path, small_chunks, suffix):
+    _, bundle, model = made
+    frame = people(bundle).astype(object)
+    frame.loc[[2, 30], "near"] = ["=much", 1e300]
+    frame.loc[7:13, "far"] = "much"  # a whole chunk
+    source = tmp_path / "rows.csv"
+    frame.to_csv(source, index=False)
+    wrong = [2, *range(7, 14), 30]
+    good = [i for i in range(len(frame)) if i not in wrong]
+    job = {"source": source, "keep": ["id"], "target": tmp_path / f"skip.{suffix}"}
+    skipped = scored(Job(**job, on_bad_row="skip"), model)
+    assert [text.lstrip("'") for text in skipped["id"]] == [f"=id{i}" for i in good]
+    job["target"] = tmp_path / f"mark.{suffix}"
+    marked = scored(Job(**job, on_bad_row="mark"), model)
+    assert len(marked) == len(frame)
+    errors = marked["error"].fillna("")
+    assert [i for i, text in enumerate(errors) if text] == wrong
+    assert errors[2].startswith("column 'near': '=much' is no number")
+    assert marked.loc[wrong, "code_length_bits"].isna().all()
+    np.testing.assert_allclose(
+        marked.loc[good, "code_length_bits"], skipped["code_length_bits"], rtol=1e-9
+    )
+    assert marked.loc[good, "anomaly"].astype(bool).tolist() == skipped["anomaly"].tolist()
+
+
+def test_what_cannot_be_scored_is_said(made, tmp_path):
+    _, bundle, model = made
+    source, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    people(bundle).to_csv(source, index=False)
+    (tmp_path / "torn.csv").write_text("near,far,flag,count,level\n1,2,1,3,low,9\n")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 no")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "latin.csv").write_bytes(b"near,far,flag,count,level\n1,2,1,3,\xe9\n")
+    people(bundle).drop(columns="far").to_csv(tmp_path / "lacks.csv", index=False)
+    cases = [
+        (Job(source, tmp_path / "out.txt"), "must end in .csv or .parquet"),
+        (Job(source, source), "are the same file"),
+        (Job(tmp_path / "row.csv", out), "did you mean 'rows.csv'"),
+        (Job(source, out, ["idd"]), "--keep idd: .* has no such column, did you mean 'id'"),
+        (Job(source, out, ["near"]), "--keep near: the answers have a column of this name"),
+        (Job(source, out, returned=["latnet"]), "did you mean 'latent'"),
+        *((Job(tmp_path / n, out), "can't be read") for n in ("torn.csv", "torn.parquet")),
+        *((Job(tmp_path / n, out), "can't be read") for n in ("empty.csv", "latin.csv")),
+        (Job(tmp_path / "lacks.csv", out), "the rows lack column 'far'"),
+    ]
+    for job, message in cases:
+        with pytest.raises((ConfigError, DataError), match=message):
+            predicting.run(job, model)
+        assert not out.exists()
+
+
+def test_the_command_says_what_it_did(made, tmp_path, capsys):
+    _, bundle, _ = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    words = [str(tmp_path / "rows.csv"), str(tmp_path / "out.parquet"), "--keep", "id"]
+    assert main(["predict", *words, "--return", "latent", "anomaly", "--version", "1"]) == 0
+    out = pq.read_table(tmp_path / "out.parquet")
+    assert out.column_names == ["id", "anomaly", "latent_1", "latent_2"]
+    assert "hourglass-autoencoder version 1 answered 40 of 40 rows" in capsys.readouterr().out
+
+
+def test_texts_are_read_at_once_as_they_are_one_by_one(made):
+    """What the fast way takes it must take alike."""
+    column = pd.Series(["1", " 2.5", "", "nan", "-1e3", "+4", "NaN", "inf"], dtype="str")
+    gaps = given.Gaps.of(())
+    fast = given._parsed(column, gaps)
+    slow, _ = given._numbers(column.astype(object), gaps)
+    np.testing.assert_array_equal(fast, slow)
+    assert given._parsed(pd.Series(["1_0"], dtype="str"), gaps) is None
+    assert given._parsed(pd.Series(["-9"], dtype="str"), given.Gaps.of(("-9",))) is None
