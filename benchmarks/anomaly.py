@@ -34,15 +34,20 @@ TEST, VAL = 0.3, 0.15
 Array = NDArray[np.float64]
 
 
-def peers(seed: int) -> dict[str, Callable[[], Any]]:
-    """PyOD's detectors, as their defaults are."""
+def peers(seed: int, rank: int) -> dict[str, Callable[[], Any]]:
+    """PyOD's detectors, as their defaults are.
+
+    Args:
+        seed: Of what they draw.
+        rank: Of the training rows: PyOD's PCA divides by the variance of further components, by 0.
+    """
     from pyod.models.auto_encoder import AutoEncoder
     from pyod.models.iforest import IForest
     from pyod.models.pca import PCA
 
     return {
         "PyOD AutoEncoder": lambda: AutoEncoder(verbose=0, random_state=seed),
-        "PyOD PCA": lambda: PCA(random_state=seed),
+        "PyOD PCA": lambda: PCA(n_components=rank, random_state=seed),
         "PyOD IForest": lambda: IForest(random_state=seed),
     }
 
@@ -93,8 +98,9 @@ def compare(x_NF: Array, y_N: Array, seed: int) -> dict[str, float]:
         "Hourglass, code length": numbers["auroc"],
         "Hourglass, hidden values": numbers["auroc_masked"],
     }
-    shown_NF = x_NF[:, x_NF[train].std(axis=0) > 0]  # PyOD's PCA divides by a constant's variance
-    for name, make in peers(seed).items():
+    shown_NF = x_NF[:, x_NF[train].std(axis=0) > 0]
+    rank = int(np.linalg.matrix_rank(shown_NF[train] - shown_NF[train].mean(axis=0)))
+    for name, make in peers(seed, rank).items():
         detector = make()
         detector.fit(shown_NF[train])
         score_N = detector.decision_function(shown_NF[test])
