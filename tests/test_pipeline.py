@@ -168,21 +168,21 @@ def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done
     assert {path: twin.read(path) for path in RESULTS} == before
 
 
-def test_a_race_with_a_pruner_gives_the_same_bytes_with_one_worker_and_is_told_in_the_verdict(
+def test_a_race_with_a_pruner_gives_the_same_bytes_with_one_worker_or_four_and_is_told_in_the_verdict(
     tmp_path,
 ):
-    projects = {name: make_project(tmp_path / name) for name in ("two", "one")}
+    projects = {name: make_project(tmp_path / name) for name in ("four", "one")}
     budget = {"trials_per_loss": 10, "round_size": 2, "epochs": 8, "losses": ["bce", "mae"]}
     rules = {"pruner": "halving", "allocation": "racing", "patience": 6}
     rules["space"] = {"mae": {"learning_rate": [0.001, 0.0011]}}  # it learns next to nothing
     for name, project in projects.items():
-        where = {"workers": 2} if name == "two" else {"workers": 1, "executor": "serial"}
+        where = {"workers": 4} if name == "four" else {"workers": 1, "executor": "serial"}
         project.change(search={**budget, **rules, **where}, train={"patience": 2})
         project.stage("preprocess", "normalize", "search")
     files = ("reports/search/trials.csv", "reports/search/best.yaml")
-    two, one = ([project.read(f) for f in files] for project in projects.values())
-    assert two == one
-    project = projects["two"]
+    four, one = ([project.read(f) for f in files] for project in projects.values())
+    assert four == one
+    project = projects["four"]
     rows = table(project, files[0])
     assert {"complete", "pruned"} <= {r["state"] for r in rows}
     (dropped,) = [r for r in rows if r["dropped"]]
