@@ -168,7 +168,7 @@ def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done
     assert {path: twin.read(path) for path in RESULTS} == before
 
 
-def test_a_race_with_a_pruner_gives_the_same_bytes_with_one_worker_or_four_and_is_told_in_the_verdict(
+def test_a_race_gives_the_same_bytes_with_one_worker_or_four_and_is_told_in_the_verdict(
     tmp_path,
 ):
     projects = {name: make_project(tmp_path / name) for name in ("four", "one")}
