@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.fits import MIXED
@@ -140,11 +141,32 @@ def test_bad_rows_are_skipped_or_marked(made, tmp_path, small_chunks, suffix):
     assert marked.loc[good, "anomaly"].astype(bool).tolist() == skipped["anomaly"].tolist()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_kept_whole_numbers_beside_a_gap_stay_whole(made, tmp_path, small_chunks, suffix):
+    """A regression: pandas made floats of them, in the chunks with a gap only."""
+    _, bundle, model = made
+    ids = [None if i == 9 else 2**53 + 1 + i for i in range(40)]
+    table = pa.Table.from_pandas(people(bundle, ids=False), preserve_index=False)
+    table = table.append_column("id", pa.array(ids, pa.int64()))
+    pq.write_table(table, tmp_path / "rows.parquet")
+    for way in predicting.ON_BAD_ROW:
+        job = Job(tmp_path / "rows.parquet", tmp_path / f"out.{suffix}", ["id"], way)
+        predicting.run(job, model)
+        if suffix == "csv":
+            found = pd.read_csv(job.target, dtype=str)["id"].fillna("").tolist()
+            assert found == ["" if i is None else str(i) for i in ids]
+        else:
+            column = pq.read_table(job.target).column("id")
+            assert (column.type, column.to_pylist()) == (pa.int64(), ids)
+
+
 def test_what_cannot_be_scored_is_said(made, tmp_path):
     _, bundle, model = made
     source, out = tmp_path / "rows.csv", tmp_path / "out.csv"
     people(bundle).to_csv(source, index=False)
     (tmp_path / "torn.csv").write_text("near,far,flag,count,level\n1,2,1,3,low,9\n")
+    whole = "near,far,flag,count,level\n1,2,1,3,low\n"
+    (tmp_path / "twice.csv").write_text(whole.replace("flag", "near", 1))
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 no")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "latin.csv").write_bytes(b"near,far,flag,count,level\n1,2,1,3,\xe9\n")
@@ -159,6 +181,7 @@ def test_what_cannot_be_scored_is_said(made, tmp_path):
         *((Job(tmp_path / n, out), "can't be read") for n in ("torn.csv", "torn.parquet")),
         *((Job(tmp_path / n, out), "can't be read") for n in ("empty.csv", "latin.csv")),
         (Job(tmp_path / "lacks.csv", out), "the rows lack column 'far'"),
+        (Job(tmp_path / "twice.csv", out), "has column 'near' more than once"),
     ]
     for job, message in cases:
         with pytest.raises((ConfigError, DataError), match=message):

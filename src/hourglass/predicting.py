@@ -31,6 +31,13 @@ CHUNK_VALUES = 1 << 20  # of a chunk: 8 MB as float64
 MOST_ROWS = 1 << 15
 ERROR = "error"  # column of the output that says why a row has no answer
 BAD = b"bad"  # of a chunk's metadata: its rows of no use
+WHOLE = {  # in pandas' types that can hold a gap
+    kind: pd.ArrowDtype(kind)
+    for kind in (
+        *(pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+    )
+}
 FAIL, SKIP, MARK = ON_BAD_ROW = ("fail", "skip", "mark")
 UNREADABLE = (
     pa.ArrowException,
@@ -58,6 +65,20 @@ class Job:
     keep: Sequence[str] = ()
     on_bad_row: str = FAIL
     returned: Sequence[str] = field(default=serving.USUAL_RETURNS)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of the source.
+
+    Attributes:
+        rows: All columns.
+        kept: Those that are kept, of the types that they have in the source: pandas would make
+            floats of whole numbers beside a gap.
+    """
+
+    rows: pd.DataFrame
+    kept: pa.Table
 
 
 @dataclass
@@ -89,13 +110,13 @@ def run(job: Job, model: Registered) -> Count:
     parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
     parts.mkdir(parents=True, exist_ok=True)
     count = Count()
-    for number, frame in enumerate(_chunks(job.source, len(bundle.schema.columns))):
+    for number, chunk in enumerate(_chunks(job, len(bundle.schema.columns))):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
-            table = _scored(bundle, frame, count.rows, job, asked)
+            table = _scored(bundle, chunk, count.rows, job, asked)
             with replacing(part) as beside:
                 pq.write_table(table, beside)
-        count.rows += len(frame)
+        count.rows += len(chunk.rows)
         count.bad += int(pq.read_schema(part).metadata[BAD])
         log.info("%d rows, %d of no use", count.rows, count.bad)
     _join(sorted(parts.glob("*.parquet")), job.target)
@@ -111,23 +132,29 @@ def _identity(job: Job, model: Registered, asked: Asked) -> str:
     return digest(source, model.uri, model.store, options)
 
 
-def _chunks(source: Path, features: int) -> Iterator[pd.DataFrame]:
+def _chunks(job: Job, features: int) -> Iterator[Chunk]:
     """The rows in their order; of a CSV all cells as text, so that no chunk guesses types anew.
 
     Raises:
         DataError: the file can't be read.
+        ConfigError: a column to be kept is not there.
     """
     rows = max(1, min(MOST_ROWS, CHUNK_VALUES // features))
     try:
-        if source.suffix.lower() == ".parquet":
-            with pq.ParquetFile(source) as file:
+        if job.source.suffix.lower() == ".parquet":
+            with pq.ParquetFile(job.source) as file:
+                _require_kept(job, file.schema_arrow.names)
                 for batch in file.iter_batches(rows):
-                    yield batch.to_pandas()
+                    yield Chunk(batch.to_pandas(), pa.table(batch).select(list(job.keep)))
         else:
-            yield from _texts(source, rows)
+            _require_single_names(job.source)
+            for frame in _texts(job.source, rows):
+                _require_kept(job, list(frame.columns))
+                kept = pa.Table.from_pandas(frame[list(job.keep)], preserve_index=False)
+                yield Chunk(frame, kept)
     except UNREADABLE as error:
         said = " ".join(str(error).split())[:200]
-        raise DataError(f"{source} can't be read ({type(error).__name__}: {said})") from error
+        raise DataError(f"{job.source} can't be read ({type(error).__name__}: {said})") from error
 
 
 def _texts(source: Path, rows: int) -> Iterator[pd.DataFrame]:
@@ -145,18 +172,30 @@ def _texts(source: Path, rows: int) -> Iterator[pd.DataFrame]:
         yield from chunks
 
 
-def _scored(bundle: Bundle, frame: pd.DataFrame, first: int, job: Job, asked: Asked) -> pa.Table:
+def _require_single_names(source: Path) -> None:
+    """Pandas would rename the second of two columns of one name without a word."""
+    head = pd.read_csv(source, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+    names = head.iloc[0]
+    for name in names[names.duplicated() & names.notna()]:
+        raise DataError(f"{source} has column {name!r} more than once; name each once")
+
+
+def _require_kept(job: Job, names: Sequence[str]) -> None:
+    for name in job.keep:
+        if name not in names:
+            raise ConfigError(
+                f"--keep {name}: {job.source} has no such column{nearest(name, names)}"
+            )
+
+
+def _scored(bundle: Bundle, chunk: Chunk, first: int, job: Job, asked: Asked) -> pa.Table:
     """The kept columns and the answers of a chunk; its metadata hold how many rows are of no use.
 
     Raises:
         DataError: a row is of no use, where that fails.
     """
-    for name in job.keep:
-        if name not in frame.columns:
-            raise ConfigError(
-                f"--keep {name}: {job.source} has no such column{nearest(name, frame.columns)}"
-            )
-    found = serving.answers(bundle, frame.reset_index(drop=True), asked)
+    count = len(chunk.rows)
+    found = serving.answers(bundle, chunk.rows.reset_index(drop=True), asked)
     for row, reason in sorted(found.wrong.items()):
         if job.on_bad_row == FAIL:
             raise DataError(
@@ -165,16 +204,17 @@ def _scored(bundle: Bundle, frame: pd.DataFrame, first: int, job: Job, asked: As
     both = [*job.keep, *found.frame.columns]
     if twice := [name for name in both if both.count(name) > 1]:
         raise ConfigError(f"--keep {twice[0]}: the answers have a column of this name")
-    kept, answers = frame[list(job.keep)].reset_index(drop=True), found.frame
+    kept, answers = chunk.kept, found.frame
     if job.on_bad_row == MARK:
-        answers = _empty(answers).reindex(range(len(frame)))
-        reasons = pd.Series(found.wrong, dtype=object).reindex(range(len(frame)))
+        answers = _empty(answers).reindex(range(count))
+        reasons = pd.Series(found.wrong, dtype=object).reindex(range(count))
         name = next(n for n in (ERROR, f"{ERROR}_", f"{ERROR}__") if n not in both)
         answers[name] = reasons.fillna("").astype(object)
     else:
-        kept = kept.iloc[found.at_K].reset_index(drop=True)
-        answers = answers.reset_index(drop=True)
-    table = pa.Table.from_pandas(pd.concat([kept, answers], axis=1), preserve_index=False)
+        kept = kept.take(found.at_K)
+    table = pa.Table.from_pandas(answers, preserve_index=False)
+    for i, name in enumerate(kept.column_names):
+        table = table.add_column(i, kept.schema.field(name), kept.column(name))
     return table.replace_schema_metadata({BAD: str(len(found.wrong))})
 
 
@@ -199,7 +239,7 @@ def _join(parts: Sequence[Path], target: Path) -> None:
             return
         with beside.open("w", newline="", encoding="utf-8") as file:
             for number, part in enumerate(parts):
-                frame = _read(part, schema).to_pandas()
+                frame = _read(part, schema).to_pandas(types_mapper=WHOLE.get)
                 for name in frame.select_dtypes(exclude=["number", "bool", "boolean"]):
                     frame[name] = frame[name].map(harmless)
                 frame.columns = frame.columns.map(harmless)
