@@ -167,6 +167,7 @@ def test_what_cannot_be_scored_is_said(made, tmp_path):
     (tmp_path / "torn.csv").write_text("near,far,flag,count,level\n1,2,1,3,low,9\n")
     whole = "near,far,flag,count,level\n1,2,1,3,low\n"
     (tmp_path / "twice.csv").write_text(whole.replace("flag", "near", 1))
+    (tmp_path / "short.csv").write_text(f"{whole}1,2,1,3\n")  # the model would fill a gap in
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 no")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "latin.csv").write_bytes(b"near,far,flag,count,level\n1,2,1,3,\xe9\n")
@@ -182,6 +183,10 @@ def test_what_cannot_be_scored_is_said(made, tmp_path):
         *((Job(tmp_path / n, out), "can't be read") for n in ("empty.csv", "latin.csv")),
         (Job(tmp_path / "lacks.csv", out), "the rows lack column 'far'"),
         (Job(tmp_path / "twice.csv", out), "has column 'near' more than once"),
+        (
+            Job(tmp_path / "short.csv", out),
+            r"short.csv can't be read .*Row #3: Expected 5 columns, got 4",
+        ),
     ]
     for job, message in cases:
         with pytest.raises((ConfigError, DataError), match=message):

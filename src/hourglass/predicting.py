@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from hourglass import registered, serving
 from hourglass.bundle import Bundle
@@ -148,6 +149,7 @@ def _chunks(job: Job, features: int) -> Iterator[Chunk]:
                     yield Chunk(batch.to_pandas(), pa.table(batch).select(list(job.keep)))
         else:
             _require_single_names(job.source)
+            _require_whole_lines(job.source)
             for frame in _texts(job.source, rows):
                 _require_kept(job, list(frame.columns))
                 kept = pa.Table.from_pandas(frame[list(job.keep)], preserve_index=False)
@@ -178,6 +180,21 @@ def _require_single_names(source: Path) -> None:
     names = head.iloc[0]
     for name in names[names.duplicated() & names.notna()]:
         raise DataError(f"{source} has column {name!r} more than once; name each once")
+
+
+def _require_whole_lines(source: Path) -> None:
+    """Pandas fills up a line with too few cells: a gap that nobody meant. PyArrow refuses it."""
+    first = str(pd.read_csv(source, nrows=0, encoding="utf-8-sig").columns[0])
+    with csv.open_csv(
+        source,
+        read_options=csv.ReadOptions(use_threads=False),  # else it doesn't know the line
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            include_columns=[first], column_types={first: pa.string()}
+        ),
+    ) as blocks:
+        for _ in blocks:
+            pass
 
 
 def _require_kept(job: Job, names: Sequence[str]) -> None:
