@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.conftest import ROOT, Project, make_project
 
 import house
+from hourglass.bundle import Bundle
+from hourglass.paths import Paths
 from hourglass.stages import STAGES
 
 pytestmark = pytest.mark.slow
@@ -20,6 +23,7 @@ pytestmark = pytest.mark.slow
 RESULTS = (
     "reports/evaluate/delivered.json",
     "reports/evaluate/leaderboard.csv",
+    "reports/evaluate/report.html",
     "reports/search/trials.csv",
     "reports/search/best.yaml",
     "reports/train/fits.csv",
@@ -154,6 +158,23 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert "test/detectable_difference" not in names
     assert "git.dirty" not in parents["search"].data.tags  # a repository without a commit
     assert parents["evaluate"].inputs.dataset_inputs[0].dataset.digest
+
+
+def test_the_report_is_one_small_page_whose_pictures_have_words(done):
+    page = done.read("reports/evaluate/report.html")
+    assert len(page) < 3_000_000
+    assert not re.search(rb"@import|url\(|<link|<iframe|<script|(src|href)\s*=\s*.?https?:", page)
+    pictures = re.findall(rb'<img src="data:image/png;base64,[^"]+"\s+alt="([^"]+)"', page)
+    assert len(pictures) == page.count(b"<img ") == len(set(pictures)) == 7
+    settings = [f"{own:.4g}" for own in _delivered_hyper(done).values()]
+    told = page.partition(b"<dt>delivered</dt>")[2].partition(b"</dd>")[0].decode()
+    assert all(own in told for own in settings)
+
+
+def _delivered_hyper(done) -> dict[str, float]:
+    own = json.loads(done.read("reports/evaluate/delivered.json"))
+    folder = Paths(done.folder).model(own["selected_loss"], own["selected_seed"])
+    return Bundle.load(folder).recipe.hyper
 
 
 def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done, tmp_path):

@@ -40,6 +40,8 @@ COLOURS = (
     "#44AA99",
 )
 INK = "#333333"
+# Of words that a line may run through.
+BEFORE_LINES = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 GAP = "#F2D7C4"  # of a pixel that was not observed
 LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
@@ -154,7 +156,7 @@ def leaderboard(
         text = f"{row['verdict']}{', selected' if row['selected'] else ''}"
         axes.annotate(
             text, (row["ci_high"], float(place)), (8, 0), textcoords="offset points", va="center",
-            color=colour, fontsize=9,
+            color=colour, fontsize=9, bbox=BEFORE_LINES, zorder=3,
         )  # fmt: skip
     axes.set_yticks(places, [r["loss"] for r in rows])
     shown = [r[k] for r in rows for k in ("ci_low", "ci_high")]
@@ -168,9 +170,10 @@ def leaderboard(
         axes.axvline(value, color=VERDICT_COLOURS["baseline"], linestyle="--", linewidth=1)
         # A label that would run into the one before it stands above that.
         height = height + 0.35 if value - before < label_width else len(rows) - 0.45
-        label = f" {name} {value:.3f}"
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # other lines pass behind
-        axes.text(value, height, label, color=INK, fontsize=8, va="bottom", bbox=box)
+        axes.annotate(
+            f"{name} {value:.3f}", (value, height), (4, 0), textcoords="offset points", va="bottom",
+            color=INK, fontsize=8, bbox=BEFORE_LINES, zorder=3,
+        )  # fmt: skip
         before, top, high = value, max(top, height), max(high, value + label_width)
     axes.set_xlim(low, high)
     axes.set_ylim(-0.6, top + 0.35)

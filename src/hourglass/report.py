@@ -118,7 +118,7 @@ def _inline(path: Path) -> str:
 TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2>{% endmacro %}
 {% macro table(rows) %}<div class="scroll"><table>
 <tr>{% for name, value in rows[0].items() %}
-<th{% if value is string %} class="word"{% endif %}>{{ name }}</th>
+<th{% if value is string %} class="word"{% endif %}>{{ name|replace("_", " ") }}</th>
 {% endfor %}</tr>
 {% for row in rows %}<tr>
 {% for value in row.values() %}

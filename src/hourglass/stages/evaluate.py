@@ -383,7 +383,7 @@ def _row_lines(found: Findings) -> list[dict[str, Any]]:
     for one in found.standouts:
         line: dict[str, Any] = {
             "row": str(found.test.number_N[one.at]),
-            "": one.which,
+            "among all": one.which,
             "bits": f"{one.bits:.1f}",
         }
         if found.test.label_N is not None:
