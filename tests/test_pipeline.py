@@ -300,7 +300,8 @@ status = main([sys.argv[1]])
 Path(sys.argv[2]).write_text(json.dumps(sorted(opened)))
 sys.exit(status)
 """
-KINDS = {"speed": "continuous", "load": "continuous", "faults": "count", "on": "binary"}
+HOSTILE = '<img src=x onerror="alert(1)">'  # the name of a column
+KINDS = {"speed": "continuous", HOSTILE: "continuous", "faults": "count", "on": "binary"}
 CANDIDATES = ["mse+poisson", "mse+negative_binomial", "huber+poisson", "huber+negative_binomial"]
 
 
@@ -311,7 +312,7 @@ def mixed_table() -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "speed": (20 + 5 * z + rng.normal(size=400)).round(2),
-            "load": (1e-3 * (z + 0.3 * rng.normal(size=400))),
+            HOSTILE: (1e-3 * (z + 0.3 * rng.normal(size=400))),
             "faults": rng.poisson(np.exp(1 + 0.4 * z)).astype(float),
             "on": (z + 0.3 * rng.normal(size=400) > 0).astype(float),
         }
@@ -361,6 +362,12 @@ def test_losses_of_two_kinds_compete_together(mixed):
         assert {t["scaler"] for t in own} == {"unit", "standard", "robust"}
         assert {t["state"] for t in own} == {"complete"}
     assert b"How much the scaler matters" in project.read("reports/evaluate/report.html")
+
+
+def test_the_name_of_a_column_is_no_markup_in_the_report(mixed):
+    page = mixed[0].read("reports/evaluate/report.html")
+    assert b"<img src=x" not in page
+    assert b"&lt;img src=x" in page
 
 
 def test_gaps_are_filled_in_better_than_by_the_mean(mixed):
