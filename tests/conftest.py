@@ -1,10 +1,12 @@
 """Shared fixtures: a small project in a folder of its own, and a way to run commands in it."""
 
+import logging
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,23 @@ SMALL = {
     "model": {"latent_dim": 4, "hidden": [16]},
     "register": {"gate": "off"},  # so little training does not beat a PCA
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Ends what a test has left: logging to its streams, and threads that send its journals."""
+    root, ours = logging.getLogger(), logging.getLogger("hourglass")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    if "hourglass.recording" in sys.modules:
+        from hourglass import recording, tracking
+
+        for tracker in [t for t in tracking.trackers if isinstance(t, recording.JournalTracker)]:
+            tracker.break_off("KILLED")
+            tracking.trackers.discard(tracker)
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 class Project:

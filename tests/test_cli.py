@@ -45,16 +45,6 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was():
-    root, ours = logging.getLogger(), logging.getLogger("hourglass")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
-
-
 @pytest.fixture
 def search(monkeypatch):
     """Puts a function in the place of the stage search."""
