@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.conftest import ROOT, Project, make_project
 
 import house
+from hourglass.bundle import Bundle
+from hourglass.paths import Paths
 from hourglass.stages import STAGES
 
 pytestmark = pytest.mark.slow
@@ -20,6 +23,7 @@ pytestmark = pytest.mark.slow
 RESULTS = (
     "reports/evaluate/delivered.json",
     "reports/evaluate/leaderboard.csv",
+    "reports/evaluate/report.html",
     "reports/search/trials.csv",
     "reports/search/best.yaml",
     "reports/train/fits.csv",
@@ -157,6 +161,23 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert parents["evaluate"].inputs.dataset_inputs[0].dataset.digest
 
 
+def test_the_report_is_one_small_page_whose_pictures_have_words(done):
+    page = done.read("reports/evaluate/report.html")
+    assert len(page) < 3_000_000
+    assert not re.search(rb"@import|url\(|<link|<iframe|<script|(src|href)\s*=\s*.?https?:", page)
+    pictures = re.findall(rb'<img src="data:image/png;base64,[^"]+"\s+alt="([^"]+)"', page)
+    assert len(pictures) == page.count(b"<img ") == len(set(pictures)) == 7
+    settings = [f"{own:.4g}" for own in _delivered_hyper(done).values()]
+    told = page.partition(b"<dt>delivered</dt>")[2].partition(b"</dd>")[0].decode()
+    assert all(own in told for own in settings)
+
+
+def _delivered_hyper(done) -> dict[str, float]:
+    own = json.loads(done.read("reports/evaluate/delivered.json"))
+    folder = Paths(done.folder).model(own["selected_loss"], own["selected_seed"])
+    return Bundle.load(folder).recipe.hyper
+
+
 def test_everything_again_from_nothing_with_one_worker_gives_the_same_bytes(done, tmp_path):
     before = {path: done.read(path) for path in RESULTS}
     twin = Project(tmp_path / "twin")
@@ -280,7 +301,8 @@ status = main([sys.argv[1]])
 Path(sys.argv[2]).write_text(json.dumps(sorted(opened)))
 sys.exit(status)
 """
-KINDS = {"speed": "continuous", "load": "continuous", "faults": "count", "on": "binary"}
+HOSTILE = '<img src=x onerror="alert(1)">'  # the name of a column
+KINDS = {"speed": "continuous", HOSTILE: "continuous", "faults": "count", "on": "binary"}
 CANDIDATES = ["mse+poisson", "mse+negative_binomial", "huber+poisson", "huber+negative_binomial"]
 
 
@@ -291,7 +313,7 @@ def mixed_table() -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "speed": (20 + 5 * z + rng.normal(size=400)).round(2),
-            "load": (1e-3 * (z + 0.3 * rng.normal(size=400))),
+            HOSTILE: (1e-3 * (z + 0.3 * rng.normal(size=400))),
             "faults": rng.poisson(np.exp(1 + 0.4 * z)).astype(float),
             "on": (z + 0.3 * rng.normal(size=400) > 0).astype(float),
         }
@@ -341,6 +363,12 @@ def test_losses_of_two_kinds_compete_together(mixed):
         assert {t["scaler"] for t in own} == {"unit", "standard", "robust"}
         assert {t["state"] for t in own} == {"complete"}
     assert b"How much the scaler matters" in project.read("reports/evaluate/report.html")
+
+
+def test_the_name_of_a_column_is_no_markup_in_the_report(mixed):
+    page = mixed[0].read("reports/evaluate/report.html")
+    assert b"<img src=x" not in page
+    assert b"&lt;img src=x" in page
 
 
 def test_gaps_are_filled_in_better_than_by_the_mean(mixed):

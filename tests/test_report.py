@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hourglass.figures import columns
-from hourglass.report import Page, Picture, write
+from hourglass.report import LONG, Page, Picture, Section, write
 
 EVIL = "<script>alert(1)</script>"
 LINE = {
@@ -38,16 +38,11 @@ def page(tmp_path):
         other=("bits_per_feature_masked", "bits per hidden value"),
         remarks=[EVIL],
         leaderboard=[LINE, LINE | {"loss": EVIL, "verdict": "worse", "selected": False}],
-        cross=[{"trained": EVIL, "rmse": 1.0}],
-        pictures=[Picture(picture, EVIL, f'"{EVIL}', EVIL)],
-        rows=[{"row": "3", EVIL: EVIL, "bits": 3.25}],
-        settings=[{"setting": EVIL, "rank correlation": -0.5}],
-        advice=[EVIL],
-        scalers=[
-            {"loss": EVIL, EVIL: 1.5, "standard": None},
-            {"loss": "mse", EVIL: 2.5, "standard": 2.0},
+        sections=[
+            Section(EVIL, EVIL, Picture(picture, f'"{EVIL}'), hint=EVIL),
+            Section("Rows", rows=[{"row": "3", EVIL: EVIL, "bits": 3.25}], lines=[EVIL]),
+            Section("Nothing", "a lead alone", hint="a hint alone"),
         ],
-        leverage=EVIL,
         facts={EVIL: EVIL},
     )
 
@@ -60,21 +55,28 @@ def written(page, tmp_path) -> str:
 def test_texts_of_the_data_are_escaped_everywhere(page, tmp_path):
     html = written(page, tmp_path)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 19
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 15
 
 
-def test_scalers_are_shown_where_several_were_tried(page, tmp_path):
+def test_a_section_shows_its_picture_then_its_table_then_its_sentences(page, tmp_path):
+    both = replace(page.sections[0], rows=[{"a": "first"}], lines=["second"], hint="third")
+    html = written(replace(page, sections=[both]), tmp_path)
+    shown = html.partition("<img ")[2].partition("<h2")[0]
+    places = [shown.index(text) for text in ("first", "second", "third")]
+    assert places == sorted(places)
+
+
+def test_a_section_with_nothing_to_show_is_left_out_with_its_link(page, tmp_path):
     html = written(page, tmp_path)
-    shown = html.partition("How much the scaler matters</h2>")[2].partition("</table>")[0]
-    assert re.findall(r"<td[^>]*>(.*?)</td>", shown)[1:] == [
-        "1.5000",
-        "",
-        "mse",
-        "2.5000",
-        "2.0000",
-    ]
-    alone = replace(page, scalers=[], leverage="")
-    assert "How much the scaler matters" not in written(alone, tmp_path)
+    assert "Nothing" not in html
+    assert "a lead alone" not in html
+
+
+def test_long_texts_of_a_table_are_broken_into_lines(page, tmp_path):
+    rows = [{"short": "x" * LONG, "long": "y" * (LONG + 1)}]
+    html = written(replace(page, sections=[Section("Rows", rows=rows)]), tmp_path)
+    assert f'<td class="word">{"x" * LONG}</td>' in html
+    assert f'<td class="word long">{"y" * (LONG + 1)}</td>' in html
 
 
 def test_every_picture_has_words_that_stand_for_it(page, tmp_path):

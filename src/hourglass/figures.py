@@ -14,6 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -38,6 +40,8 @@ COLOURS = (
     "#44AA99",
 )
 INK = "#333333"
+# Of words that a line may run through.
+BEFORE_LINES = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 GAP = "#F2D7C4"  # of a pixel that was not observed
 LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
 VERDICT_COLOURS = {"best": "#009E73", "tied": "#0072B2", "worse": "#D55E00", "baseline": "#7F7F7F"}
@@ -152,7 +156,7 @@ def leaderboard(
         text = f"{row['verdict']}{', selected' if row['selected'] else ''}"
         axes.annotate(
             text, (row["ci_high"], float(place)), (8, 0), textcoords="offset points", va="center",
-            color=colour, fontsize=9,
+            color=colour, fontsize=9, bbox=BEFORE_LINES, zorder=3,
         )  # fmt: skip
     axes.set_yticks(places, [r["loss"] for r in rows])
     shown = [r[k] for r in rows for k in ("ci_low", "ci_high")]
@@ -166,8 +170,10 @@ def leaderboard(
         axes.axvline(value, color=VERDICT_COLOURS["baseline"], linestyle="--", linewidth=1)
         # A label that would run into the one before it stands above that.
         height = height + 0.35 if value - before < label_width else len(rows) - 0.45
-        label = f" {name} {value:.3f}"
-        axes.text(value, height, label, color=INK, fontsize=8, va="bottom")
+        axes.annotate(
+            f"{name} {value:.3f}", (value, height), (4, 0), textcoords="offset points", va="bottom",
+            color=INK, fontsize=8, bbox=BEFORE_LINES, zorder=3,
+        )  # fmt: skip
         before, top, high = value, max(top, height), max(high, value + label_width)
     axes.set_xlim(low, high)
     axes.set_ylim(-0.6, top + 0.35)
@@ -372,14 +378,14 @@ def residuals(path: Path, shown: Sequence[Shape]) -> None:
         edges = np.linspace(-reach, reach, 65)
         density, _ = np.histogram(inside, edges, density=True)
         lowest = min(lowest, float(density[density > 0].min()))
-        axes.stairs(density, edges, fill=True, color=colour, alpha=0.3, label="residuals")
+        axes.stairs(density, edges, fill=True, color=colour, alpha=0.3)
         gauss = np.exp(-0.5 * one.place_G**2) / np.sqrt(2 * np.pi)
-        axes.plot(one.place_G, gauss, ":", color=INK, linewidth=1.1, label="a Gaussian")
-        title = f"{one.loss}: {100 * one.far:.2g} % beyond 4"
+        axes.plot(one.place_G, gauss, ":", color=INK, linewidth=1.1)
+        title = f"{one.loss}: {100 * one.far:.2g} % beyond ±{FAR:g}"
         if one.assumed_G is None:
             title += " (no one shape assumed)"
         else:
-            axes.plot(one.place_G, one.assumed_G, color=colour, linewidth=1.8, label="assumed")
+            axes.plot(one.place_G, one.assumed_G, color=colour, linewidth=1.8)
         axes.set_title(title, fontsize=9)
     for axes in list(panels.flat)[len(shown) :]:
         axes.set_axis_off()
@@ -388,12 +394,15 @@ def residuals(path: Path, shown: Sequence[Shape]) -> None:
     for axes in panels[-1]:
         axes.set_xlabel("residual, in standard deviations")
     figure.suptitle("Residuals on test rows beside the noise that each loss assumes", fontsize=11)
-    named = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels.flat)
-    labels = {text: handle for own in named for handle, text in own}
+    # Each panel has the colour of its loss; the legend's grey stands for any of them.
+    legend = [
+        Patch(facecolor=INK, alpha=0.3, label="residuals"),
+        Line2D([], [], color=INK, linewidth=1.8, label="assumed by the loss"),
+        Line2D([], [], color=INK, linewidth=1.1, linestyle=":", label="a Gaussian"),
+    ]
     panels[0, -1].legend(
-        labels.values(), labels.keys(), loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False,
-        fontsize=9,
-    )  # fmt: skip
+        handles=legend, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9
+    )
     _save(figure, path)
 
 

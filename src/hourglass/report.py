@@ -12,20 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from hourglass.paths import write_text
 from hourglass.style import STYLE
 
-ROWS = "Rows that stand out"
-CROSS = "Every trained loss by every metric"
-SETTINGS = "Which settings mattered"
-SCALERS = "How much the scaler matters"
-ADVICE = "Why these losses competed"
 AGAIN = "How to get these numbers again"
-HEADINGS = {
-    "ROWS": ROWS,
-    "CROSS": CROSS,
-    "SETTINGS": SETTINGS,
-    "SCALERS": SCALERS,
-    "ADVICE": ADVICE,
-    "AGAIN": AGAIN,
-}
+LONG = 40  # characters beyond which a text in a table is broken into lines
 
 
 @dataclass(frozen=True)
@@ -34,15 +22,37 @@ class Picture:
 
     Attributes:
         path: The file.
-        title: Its heading.
         alternative: What it shows, for those who can't see it.
-        hint: How to read it; may be empty.
     """
 
     path: Path
-    title: str
     alternative: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; what is empty is left out.
+
+    Attributes:
+        title: Its heading.
+        lead: What to know first, in a sentence.
+        picture: Shown above the table.
+        rows: Lines of a table, with the same keys.
+        lines: A list of sentences.
+        hint: How to read it.
+    """
+
+    title: str
+    lead: str = ""
+    picture: Picture | None = None
+    rows: Sequence[Mapping[str, Any]] = ()
+    lines: Sequence[str] = ()
     hint: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return self.picture is None and not self.rows and not self.lines
 
 
 @dataclass(frozen=True)
@@ -56,13 +66,7 @@ class Page:
         other: Key and heading of the leaderboard's other code length.
         remarks: Further sentences: what could have been seen, whether test rows agree.
         leaderboard: Lines of leaderboard.csv.
-        cross: Lines of cross.csv.
-        pictures: In the order shown.
-        rows: Rows that stand out, a line each; may be empty.
-        settings: A line for each hyperparameter of each loss; may be empty.
-        advice: Why these losses competed.
-        scalers: A row a loss, its best objective in the search under each scaler; may be empty.
-        leverage: How much loss and scaler matter, in a sentence; may be empty.
+        sections: What follows the leaderboard, the most important first.
         facts: Name -> value: data, split, digests, versions.
     """
 
@@ -72,27 +76,16 @@ class Page:
     other: tuple[str, str]
     remarks: Sequence[str]
     leaderboard: Sequence[Mapping[str, Any]]
-    cross: Sequence[Mapping[str, Any]]
-    pictures: Sequence[Picture]
-    rows: Sequence[Mapping[str, Any]]
-    settings: Sequence[Mapping[str, Any]]
-    advice: Sequence[str]
-    scalers: Sequence[Mapping[str, Any]]
-    leverage: str
+    sections: Sequence[Section]
     facts: Mapping[str, str]
+
+    def shown(self) -> list[Section]:
+        """The sections that hold something."""
+        return [section for section in self.sections if not section.empty]
 
     def contents(self) -> list[str]:
         """The headings in their order."""
-        return [
-            "Leaderboard",
-            *(picture.title for picture in self.pictures),
-            *([ROWS] if self.rows else []),
-            CROSS,
-            *([SETTINGS] if self.settings else []),
-            *([SCALERS] if self.scalers else []),
-            ADVICE,
-            AGAIN,
-        ]
+        return ["Leaderboard", *(section.title for section in self.shown()), AGAIN]
 
 
 def write(path: Path, page: Page) -> None:
@@ -101,7 +94,7 @@ def write(path: Path, page: Page) -> None:
     environment.filters["figure"] = _figure
     environment.filters["inline"] = _inline
     environment.filters["anchor"] = _anchor
-    environment.globals.update(HEADINGS)
+    environment.globals.update(AGAIN=AGAIN, LONG=LONG)
     write_text(path, environment.from_string(TEMPLATE).render(page=page, style=STYLE))
 
 
@@ -125,11 +118,12 @@ def _inline(path: Path) -> str:
 TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2>{% endmacro %}
 {% macro table(rows) %}<div class="scroll"><table>
 <tr>{% for name, value in rows[0].items() %}
-<th{% if value is string %} class="word"{% endif %}>{{ name }}</th>
+<th{% if value is string %} class="word"{% endif %}>{{ name|replace("_", " ") }}</th>
 {% endfor %}</tr>
 {% for row in rows %}<tr>
 {% for value in row.values() %}
-<td{% if value is string %} class="word"{% endif %}>{{ value|figure }}</td>
+<td{% if value is string %} class="word{{ " long" if value|length > LONG }}"{% endif %}>
+{{- value|figure }}</td>
 {% endfor %}</tr>
 {% endfor %}
 </table></div>{% endmacro %}
@@ -149,7 +143,9 @@ TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2
 <p class="verdict">{{ page.verdict }}</p>
 {% for remark in page.remarks %}<p>{{ remark }}</p>
 {% endfor %}
-<nav>{% for name in page.contents() %}<a href="#{{ name|anchor }}">{{ name }}</a> {% endfor %}</nav>
+<nav class="contents">{% for name in page.contents() %}
+<a href="#{{ name|anchor }}">{{ name }}</a>
+{% endfor %}</nav>
 {{ heading("Leaderboard") }}
 <div class="scroll"><table>
 <tr><th>loss</th><th class="word">verdict</th><th>{{ page.unit }}</th><th>interval</th>
@@ -175,35 +171,21 @@ All are measured on test rows, opened once. The verdict and â€œbehind the bestâ€
 validation rows: a paired t test over the seeds, corrected for the number of losses
 and for the leader having been picked.
 Skill vs PCA: {{ page.unit }} saved against a PCA of the same bottleneck.</p>
-{% for picture in page.pictures %}
-{{ heading(picture.title) }}
-<figure><img src="data:image/png;base64,{{ picture.path|inline }}" alt="{{ picture.alternative }}">
-</figure>
-{% if picture.hint %}<p class="hint">{{ picture.hint }}</p>{% endif %}
+{% for section in page.shown() %}
+{{ heading(section.title) }}
+{% if section.lead %}<p>{{ section.lead }}</p>
+{% endif %}
+{% if section.picture %}
+<figure><img src="data:image/png;base64,{{ section.picture.path|inline }}"
+alt="{{ section.picture.alternative }}"></figure>
+{% endif %}
+{% if section.rows %}{{ table(section.rows) }}
+{% endif %}
+{% if section.lines %}<ul>{% for line in section.lines %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}
+{% if section.hint %}<p class="hint">{{ section.hint }}</p>
+{% endif %}
 {% endfor %}
-{% if page.rows %}{{ heading(ROWS) }}
-{{ table(page.rows) }}
-<p class="hint">Test rows with the shortest, a middling and the longest code under the delivered
-model, and the columns that cost most: value, what the model answered, bits.</p>
-{% endif %}
-{{ heading(CROSS) }}
-{{ table(page.cross) }}
-<p class="hint">Test rows, mean over the seeds, original units; nrmse and nmae divide each column by
-its standard deviation.</p>
-{% if page.settings %}{{ heading(SETTINGS) }}
-{{ table(page.settings) }}
-<p class="hint">Over the complete trials of each loss: Spearman's rank correlation of a setting
-with the bits on validation rows. Negative: higher was better; near 0: it hardly mattered, or the
-best lay in the middle. Of a handful of trials it is a rough guide.</p>
-{% endif %}
-{% if page.scalers %}{{ heading(SCALERS) }}
-<p>{{ page.leverage }}</p>
-{{ table(page.scalers) }}
-<p class="hint">The best trial of each loss under each scaler, by the search's objective on
-validation rows, in bits per feature. A scaler that looked bad got few trials.</p>
-{% endif %}
-{{ heading(ADVICE) }}
-<ul>{% for line in page.advice %}<li>{{ line }}</li>{% endfor %}</ul>
 {{ heading(AGAIN) }}
 <dl>
 {% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}

@@ -43,7 +43,7 @@ from hourglass.provenance import (
     revision_tags,
 )
 from hourglass.recording import JournalTracker
-from hourglass.report import Page, Picture
+from hourglass.report import Page, Picture, Section
 from hourglass.schema import Schema
 from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
 from hourglass.verdict import Verdict, judge, summary_sentence
@@ -51,40 +51,33 @@ from hourglass.verdict import Verdict, judge, summary_sentence
 Array = NDArray[np.float64]
 log = logging.getLogger(__name__)
 
+# Drawn into reports/evaluate, with the words for those who can't see them.
 PICTURES = {
-    "leaderboard.png": (
-        "How far apart they are",
-        "Test bits per feature of each loss with its interval, and the baselines",
-        "",
-    ),
-    "reconstructions.png": (
-        "What they reconstruct",
-        "The same test rows, original above each loss's reconstruction",
-        "",
-    ),
-    "columns.png": ("Where the bits go", "Bits of each column or pixel for each loss", ""),
-    "curves.png": (
-        "How they learned",
-        "Validation code length by epoch for each loss, on one scale",
-        "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
-        "MLflow) compare within one loss only.",
-    ),
+    "leaderboard.png": "Test bits per feature of each loss with its interval, and the baselines",
+    "reconstructions.png": "The same test rows, original above each loss's reconstruction",
+    "columns.png": "Bits of each column or pixel for each loss",
+    "curves.png": "Validation code length by epoch for each loss, on one scale",
 }
-RESIDUALS = (
-    "Noise assumed, noise found",
-    "Histograms of test residuals, each beside the density that its loss assumes",
-    "A loss is the likelihood of noise of one shape. Where the bars stand above the curve far from "
-    "0, there are more outliers than the loss allows for.",
-)
-STANDOUTS = (
-    "Easy and hard rows",
-    "Test rows with the shortest, a middling and the longest code; the answer and the error",
-)
-SEARCHED = (
-    "How the search went",
-    "The objective of each trial, and the best so far of each loss",
-    "Each loss had the same number of trials, unless the verdict says otherwise.",
-)
+# Drawn for the page only.
+RESIDUALS = "Histograms of test residuals, each beside the density that its loss assumes"
+STANDOUTS = "Test rows with the shortest, a middling and the longest code; the answer and the error"
+SEARCHED = "The objective of each trial, and the best so far of each loss"
+HINTS = {
+    "residuals": "A loss is the likelihood of noise of one shape. Where the bars stand above the "
+    "curve far from 0, there are more outliers than the loss allows for.",
+    "rows": "Test rows with the shortest, a middling and the longest code under the delivered "
+    "model, and the columns that cost most: value → what the model answered (bits).",
+    "curves": "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
+    "MLflow) compare within one loss only.",
+    "cross": "Test rows, mean over the seeds, original units; nrmse and nmae divide each column by "
+    "its standard deviation.",
+    "searched": "Each loss had the same number of trials, unless the verdict says otherwise.",
+    "settings": "Over the complete trials of each loss: Spearman's rank correlation of a setting "
+    "with the objective on validation rows. Negative: higher was better; near 0: it hardly "
+    "mattered, or the best lay in the middle. Of a handful of trials it is a rough guide.",
+    "scalers": "The best trial of each loss under each scaler, by the search's objective on "
+    "validation rows. A scaler that looked bad got few trials.",
+}
 FEW = (
     "selected_loss",
     "bits_per_feature",
@@ -94,6 +87,7 @@ FEW = (
     "auroc",
     "test_rows_agree",
 )
+LONGEST = 40  # characters of a name in the table of rows
 PANELS, EACH = 4, 3  # losses whose residuals are drawn; rows shown of each sort
 
 
@@ -282,6 +276,7 @@ def _failed(paths: Paths) -> dict[str, str]:
 
 
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
+RANK = "rank correlation"
 OF_A_TRIAL = {"trial", "state", "objective", "pruned_at", "dropped"}
 
 
@@ -388,23 +383,32 @@ def _row_lines(found: Findings) -> list[dict[str, Any]]:
     for one in found.standouts:
         line: dict[str, Any] = {
             "row": str(found.test.number_N[one.at]),
-            "": one.which,
+            "among all": one.which,
             "bits": f"{one.bits:.1f}",
         }
         if found.test.label_N is not None:
             label = float(found.test.label_N[one.at])
             line["label"] = evaluation.label_text(label, found.schema.labels)
-        told = (f"{name}: {value} → {answer} ({b:.1f})" for name, value, answer, b in one.costliest)
+        told = (
+            f"{_short(name)}: {_short(value)} → {_short(answer)} ({bits:.1f})"
+            for name, value, answer, bits in one.costliest
+        )
         line["what cost most"] = "; ".join(told)
         lines.append(line)
     return lines
+
+
+def _short(text: str) -> str:
+    """Names and levels may be of any length."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _settings(paths: Paths, found: Findings) -> list[dict[str, Any]]:
     tried = read_csv(paths.search("trials.csv"), "search")
     measured = set(read_csv(paths.train("fits.csv"), "train")[0])
     names = [name for name in tried[0] if name not in measured | OF_A_TRIAL]
-    return evidence.settings(tried, names, [s.loss for s in found.decision.standings])
+    told = evidence.settings(tried, names, [s.loss for s in found.decision.standings])
+    return [{**line, RANK: f"{line[RANK]:+.2f}"} for line in told]
 
 
 def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[str, Array]:
@@ -417,14 +421,6 @@ def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[st
 
 
 def _page(params: Params, paths: Paths, found: Findings, folder: Path) -> Page:
-    profile = read_json(paths.profile, "preprocess")
-    advice = [
-        f"{domain} losses: {own['status']} ({own['reason']})"
-        for domain, own in profile["domains"].items()
-    ]
-    order = [s.loss for s in found.decision.standings]
-    assumed = [f"{name} assumes {candidates.assumption(name)}" for name in order]
-    tried = evaluation.by_scaler(read_csv(paths.search("trials.csv"), "search"))
     return Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
@@ -432,28 +428,54 @@ def _page(params: Params, paths: Paths, found: Findings, folder: Path) -> Page:
         other=_other(params.search.objective),
         remarks=[*_remarks(params, found), *_left_out(paths)],
         leaderboard=found.rows,
-        cross=evaluation.cross(order, found.scores, found.baselines),
-        pictures=_pictures(paths, found, folder),
-        rows=_row_lines(found),
-        settings=_settings(paths, found),
-        advice=[profile["why"], *advice, *assumed],
-        scalers=_scalers(tried),
-        leverage=_leverage(tried),
+        sections=_sections(paths, found, folder),
         facts=_facts(params, found),
     )
 
 
-def _pictures(paths: Paths, found: Findings, folder: Path) -> list[Picture]:
-    """In the order shown; those that only the page holds are drawn into `folder`."""
-    leading, *rest = [Picture(paths.evaluate(name), *words) for name, words in PICTURES.items()]
-    own = {"residuals.png": (_draw_residuals, RESIDUALS), "rows.png": (_draw_standouts, STANDOUTS)}
-    drawn = []
-    for name, (draw, words) in own.items():
-        draw(folder / name, found)
-        if (folder / name).exists():
-            drawn.append(Picture(folder / name, *words))
-    searched = Picture(existing(paths.search("search.png"), "search"), *SEARCHED)
-    return [leading, rest[0], *drawn, *rest[1:], searched]
+def _sections(paths: Paths, found: Findings, folder: Path) -> list[Section]:
+    """The most important first; pictures that only the page holds are drawn into `folder`."""
+    order = [s.loss for s in found.decision.standings]
+    tried = evaluation.by_scaler(read_csv(paths.search("trials.csv"), "search"))
+    crossed = evaluation.cross(order, found.scores, found.baselines)
+    _draw_residuals(folder / "residuals.png", found)
+    _draw_standouts(folder / "rows.png", found)
+    drawn = {name: Picture(paths.evaluate(name), words) for name, words in PICTURES.items()}
+    residuals = _drawn(folder / "residuals.png", RESIDUALS)
+    rows = _drawn(folder / "rows.png", STANDOUTS)
+    searched = Picture(existing(paths.search("search.png"), "search"), SEARCHED)
+    return [
+        Section("How far apart they are", picture=drawn["leaderboard.png"]),
+        Section("Noise assumed, noise found", picture=residuals, hint=HINTS["residuals"]),
+        Section("Why these losses competed", lines=_advice(paths, order)),
+        Section("What they reconstruct", picture=drawn["reconstructions.png"]),
+        Section("Easy and hard rows", picture=rows, rows=_row_lines(found), hint=HINTS["rows"]),
+        Section("Where the bits go", picture=drawn["columns.png"]),
+        Section("Every trained loss by every metric", rows=crossed, hint=HINTS["cross"]),
+        Section("How they learned", picture=drawn["curves.png"], hint=HINTS["curves"]),
+        Section("How the search went", picture=searched, hint=HINTS["searched"]),
+        Section("Which settings mattered", rows=_settings(paths, found), hint=HINTS["settings"]),
+        Section(
+            "How much the scaler matters", _leverage(tried), rows=_scalers(tried),
+            hint=HINTS["scalers"],
+        ),
+    ]  # fmt: skip
+
+
+def _drawn(path: Path, words: str) -> Picture | None:
+    """A picture, where there was something to draw."""
+    return Picture(path, words) if path.exists() else None
+
+
+def _advice(paths: Paths, order: Sequence[str]) -> list[str]:
+    """What preprocess saw in the data, and what each loss assumes."""
+    profile = read_json(paths.profile, "preprocess")
+    advice = [
+        f"{domain} losses: {own['status']} ({own['reason']})"
+        for domain, own in profile["domains"].items()
+    ]
+    assumed = [f"{name} assumes {candidates.assumption(name)}" for name in order]
+    return [profile["why"], *advice, *assumed]
 
 
 def _other(objective: str) -> tuple[str, str]:
@@ -495,12 +517,10 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         if saved > 0
         else f"{-saved:.4f} more than {BEATEN}"
     )
-    detectable = numbers["detectable_difference"]
-    power = (
-        f"With {params.train.seeds} seeds a difference of {detectable:.4f} bits would have been "
-        "seen four times out of five; smaller ones may hide. "
-        if detectable is not None
-        else "Only one loss competed: there is nothing to compare it with but the baselines. "
+    alone = (
+        "Only one loss competed: there is nothing to compare it with but the baselines. "
+        if numbers["detectable_difference"] is None
+        else ""
     )
     of = (
         f" (evenly spaced among {found.test.of})" if found.test.of > len(found.test.rows_NF) else ""
@@ -514,7 +534,7 @@ def _remarks(params: Params, found: Findings) -> list[str]:
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
         *_detected(found),
-        f"{power}Differences up to {params.evaluate.margin} bits count as ties.",
+        f"{alone}Differences up to {params.evaluate.margin} bits count as ties.",
         agree,
     ]
 
@@ -584,6 +604,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
         "command": "dvc repro",
         "data": f"{schema.source}, {len(schema.columns)} columns, digest {schema.digest}",
         "rows": ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
+        "delivered": _delivered_settings(found),
         "model": ", ".join(f"{k} {v}" for k, v in params.model.model_dump(mode="json").items()),
         "search": f"{params.search.trials_per_loss} trials a loss, {params.search.epochs} epochs, "
         f"objective {params.search.objective}, seed {params.search.seed}, "
@@ -594,6 +615,14 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
             [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
         ),
     }
+
+
+def _delivered_settings(found: Findings) -> str:
+    recipe, scaler = found.delivered.recipe, found.delivered.scaler.name
+    chosen = f"{found.decision.selected}, seed {found.seed}, scaler {scaler}"
+    settings = (f"{name} {value:.4g}" for name, value in recipe.hyper.items())
+    widths = " ".join(map(str, recipe.architecture.hidden))
+    return ", ".join([chosen, *settings, *([f"hidden {widths}"] if widths else [])])
 
 
 def _record(params: Params, paths: Paths, found: Findings, began: float) -> None:
