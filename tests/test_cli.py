@@ -434,7 +434,7 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
         "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"
         "\n"
         "Report:     reports/evaluate/report.html\n"
-        "Model:      models:/made@champion (version 3 of made)\n"
+        "Model:      models:/made/3, @champion since it was registered, if nobody moved that\n"
         "MLflow UI:  make ui\n"
     )
 
@@ -458,6 +458,14 @@ def test_check_for_programs(capsys):
     }
 
 
+def test_summary_repeats_what_evaluate_warned_of(tmp_path, capsys):
+    evaluated(tmp_path)
+    path = Paths(tmp_path).evaluate("delivered.json")
+    write_json(path, json.loads(path.read_text()) | {"beware": "The bottleneck copies noise"})
+    assert main(["-C", str(tmp_path), "summary"]) == 0
+    assert "\n\nBeware: The bottleneck copies noise\n\n" in capsys.readouterr().out
+
+
 def test_summary_before_any_run_says_what_to_run(tmp_path, capsys):
     assert main(["-C", str(tmp_path), "summary"]) == 2
     assert capsys.readouterr().err == (
@@ -478,7 +486,7 @@ def test_summary_says_why_the_model_is_not_the_champion(tmp_path, capsys):
     said = {"champion": 2, "uri": "models:/made/3", "gate": {"said": "version 2 stays @champion"}}
     write_json(path, {**json.loads(path.read_text()), **said})
     assert main(["-C", str(tmp_path), "summary"]) == 0
-    expected = "models:/made/3 (version 3 of made); the gate: version 2 stays @champion\n"
+    expected = "models:/made/3; the gate: version 2 stays @champion\n"
     assert expected in capsys.readouterr().out
 
 

@@ -47,6 +47,14 @@ def champion_of(versions: int) -> registries.Registry:
     return own
 
 
+@pytest.mark.parametrize(("rows", "warned"), [(99, True), (100, False)])
+def test_a_threshold_that_rests_on_one_row_is_told_of(caplog, rows, warned):
+    caplog.set_level("INFO")
+    register._tell_of_few_rows(0.01, rows)
+    assert ("is less than one row" in caplog.text) is warned
+    assert ("0.011 would be one row" in caplog.text) is warned
+
+
 def test_a_model_that_is_better_becomes_champion_and_its_version_says_by_how_much(monkeypatch):
     own = champion_of(2)
     assert let_in(own, 2, monkeypatch, BETTER) == BETTER

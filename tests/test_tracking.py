@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -269,6 +271,28 @@ def test_an_experiment_that_dvc_runs_in_a_copy_records_where_the_project_does(
     kept = tracker.client.get_run(run.id).info.artifact_uri.removeprefix("file://")
     assert Path(kept, "picture.txt").read_text() == "kept"
     assert not Path(kept).is_relative_to(copy)
+
+
+OPENS = """
+import sys
+from pathlib import Path
+from hourglass.tracking import MlflowTracker
+tracker = MlflowTracker("shared", Path(sys.argv[1]))
+tracker.run(sys.argv[2], sys.argv[2], {}).finish()
+"""
+
+
+@pytest.mark.slow
+def test_two_that_make_the_store_at_once_lose_nothing(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    command = [sys.executable, "-c", OPENS, str(tmp_path)]
+    both = [subprocess.Popen([*command, f"run {i}"], stderr=subprocess.PIPE) for i in range(2)]
+    said = [process.communicate()[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    client = MlflowTracker("shared", tmp_path).client
+    (experiment,) = [e for e in client.search_experiments() if e.name == "shared"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_name for run in runs} == {"run 0", "run 1"}
 
 
 def test_children_name_their_parent(mlflow_tracker):

@@ -20,6 +20,7 @@ from hourglass.errors import ConfigError, HourglassError
 from hourglass.stages import STAGES
 
 AFTER_FULL = "Make room and run the same command again: finished stages and trials are kept"
+SERVERS = ("serve", "dashboard")  # which end by being interrupted
 START = Path.cwd()  # before --directory
 
 
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except _Stop as stop:
         _end_runs("KILLED")
-        console.complain("interrupted", "run the same command again to continue")
+        if arguments.command not in SERVERS:
+            console.complain("interrupted", "run the same command again to continue")
         return 128 + stop.number
     except Exception:
         _end_runs("FAILED")

@@ -77,6 +77,13 @@ def add_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the registry")
 
 
+def version(text: str) -> int:
+    """A version of a registered model, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no version (1, 2, ...)")
+    return int(text)
+
+
 def port(text: str) -> int:
     """A port of this machine, for argparse."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:

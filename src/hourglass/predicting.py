@@ -105,6 +105,8 @@ def run(job: Job, model: Registered) -> Count:
     if job.on_bad_row not in ON_BAD_ROW:
         raise ConfigError(f"--on-bad-row {job.on_bad_row}: it is one of {', '.join(ON_BAD_ROW)}")
     named(job.source, "the name of IN")
+    if not job.target.parent.is_dir():
+        raise ConfigError(f"OUT is {job.target}, but there is no folder {job.target.parent}")
     files = registered.folder(model)
     bundle = registered.bundle(files)
     asked = Asked(tuple(job.returned), registered.parameter(files, "anomaly_share"))
@@ -119,7 +121,7 @@ def run(job: Job, model: Registered) -> Count:
                 pq.write_table(table, beside)
         count.rows += len(chunk.rows)
         count.bad += int(pq.read_schema(part).metadata[BAD])
-        log.info("%d rows, %d of no use", count.rows, count.bad)
+        log.info("%d rows%s", count.rows, f", {count.bad} of no use" if count.bad else "")
     _join(sorted(parts.glob("*.parquet")), job.target)
     shutil.rmtree(parts)
     return count

@@ -53,6 +53,7 @@ def text(paths: Paths) -> str:
         f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
         f"{metrics['test']:.4g} {metrics['ruler']}; PCA of the same width: "
         f"{metrics['test_pca']:.4g}{_beaten(metrics)}.",
+        *([f"Beware: {beware}"] if (beware := metrics.get("beware")) else []),
         f"Report:     {paths.evaluate('report.html')}\n"
         f"Model:      {_model(paths)}\n"
         "MLflow UI:  make ui",
@@ -110,5 +111,8 @@ def _model(paths: Paths) -> str:
         return "not registered yet: run `dvc repro register`"
     version: dict[str, Any] = read_json(path, "register")
     let_in = version.get("champion") == version["version"]
-    gate = "" if let_in else f"; the gate: {version['gate']['said']}"
-    return f"{version['uri']} (version {version['version']} of {version['name']}){gate}"
+    number, name = version["version"], version["name"]
+    if let_in:
+        since = "since it was registered, if nobody moved that"
+        return f"models:/{name}/{number}, @{version['alias']} {since}"
+    return f"models:/{name}/{number}; the gate: {version['gate']['said']}"

@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from filelock import FileLock
+
 from hourglass.errors import TrackingError
 from hourglass.paths import Paths, home, replacing
 from hourglass.patience import Store
@@ -335,9 +337,15 @@ class MlflowTracker(Tracker):
 
     def _experiment(self, name: str) -> str:
         """The experiment's identifier; made if it isn't there, brought back if it was deleted."""
+        from mlflow.exceptions import MlflowException
+
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
+            with suppress(MlflowException):  # another process has made it meanwhile
+                return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return self.client.create_experiment(name, self._artifacts(name), EXPERIMENT_TAGS)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         for tag in EXPERIMENT_TAGS.keys() - found.tags.keys():  # an older experiment
@@ -593,8 +601,12 @@ def _make_whole(uri: str) -> None:
     if name in (None, "", ":memory:") or Path(str(name)).exists():
         return
     try:
-        with replacing(Path(str(name))) as beside:
-            MlflowClient(f"sqlite:///{beside}").search_experiments()
+        # One process at a time: the second one's rename would throw away what the first recorded.
+        Path(str(name)).parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{name}.lock"):
+            if not Path(str(name)).exists():
+                with replacing(Path(str(name))) as beside:
+                    MlflowClient(f"sqlite:///{beside}").search_experiments()
     except OSError as error:
         raise TrackingError(
             f"MLflow's store at {uri} can't be made: {error.strerror} ({error.filename}). Name "

@@ -129,13 +129,13 @@ def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
         unit: Of the values.
     """
     best = verdict.standings[0]
-    parts = [
-        f"{best.loss} is best on validation rows at {best.mean:.3f} {unit} "
-        f"({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
-    ]
     tied = [s for s in verdict.standings if s.verdict == "tied"]
     equal = [s.loss for s in tied if s.difference <= verdict.margin]
     unclear = [s for s in tied if s.loss not in equal]
+    parts = [
+        f"{best.loss} {'leads' if unclear else 'is best'} on validation rows at {best.mean:.3f} "
+        f"{unit} ({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
+    ]
     if equal:
         parts.append(f"{_listed(equal)} {_be(equal)} tied with it")
     if verdict.selected != verdict.leader:

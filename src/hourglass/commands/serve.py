@@ -24,7 +24,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def add_version(parser: argparse.ArgumentParser) -> None:
     """The option of commands that use the registered model."""
     parser.add_argument(
-        "--version", type=int, metavar="N", help="of the registered model (default: the champion)"
+        "--version",
+        type=console.version,
+        metavar="N",
+        help="of the registered model (default: the champion)",
     )
 
 

@@ -157,14 +157,15 @@ def run(params: Params, paths: Paths) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
-    write_json(paths.evaluate("delivered.json"), found.metrics)
+    copied = _copied(params, found)
+    write_json(paths.evaluate("delivered.json"), {**found.metrics, "beware": copied})
     write_json(paths.evaluate("metrics.json"), _few(found))
     log.info("%s", found.verdict)
     lost = found.metrics["test"] - found.metrics["test_pca"]
     if lost > 0:
         unit = found.metrics["ruler"]
         log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
-    if copied := _copied(params, found):
+    if copied:
         log.warning("%s", copied)
     _record(params, paths, found, began)
 

@@ -236,6 +236,7 @@ def _register(
     run = _run(tracker, paths, report, bundle_digest)
     _remove_unregistered(tracker, run, bundle_digest)
     bundle = Bundle.load(folder)
+    _tell_of_few_rows(params.register_.anomaly_share, bundle.schema.rows["val"])
     rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
     rows_NF = np.array(rows_NF, dtype=np.float64)
     example = serving.example(bundle, rows_NF[:EXAMPLE_ROWS])
@@ -266,6 +267,18 @@ def _register(
         tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         description=_description(paths, report),
     )
+
+
+def _tell_of_few_rows(share: float, rows: int) -> None:
+    """Says where the threshold of anomalies rests on a single validation row."""
+    if share * rows < 1:
+        log.info(
+            "register.anomaly_share %g of %d validation rows is less than one row: only rows with "
+            "about the longest code of them all are flagged; %g would be one row",
+            share,
+            rows,
+            min(0.5, np.ceil(1000 / rows) / 1000),
+        )
 
 
 def _graph(bundle: Bundle, rows_NF: Array, folder: Path) -> dict[str, str]:
