@@ -434,7 +434,7 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
         "270 test rows. Selected: bce, 1.235 bits per feature; PCA of the same width: 1.75.\n"
         "\n"
         "Report:     reports/evaluate/report.html\n"
-        "Model:      models:/made@champion (version 3 of made)\n"
+        "Model:      models:/made/3 (version 3 of made, @champion when it was registered)\n"
         "MLflow UI:  make ui\n"
     )
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from tests.registries import NAME, Killed, make, state
 from tests.settings import params
 
@@ -198,6 +199,14 @@ def test_a_reason_must_be_given(people, reason):
         people[1](1, reason)
 
 
+def test_a_reason_must_fit_into_the_registry(people):
+    own, promote, rollback = people
+    promote(1, "x" * 1000)
+    with pytest.raises(ConfigError, match=r"--reason has 1001 characters, 1000 at most are kept"):
+        rollback("x" * 1001)
+    assert own.champion() == 1
+
+
 @pytest.mark.parametrize("at", range(2))
 def test_a_promotion_that_was_killed_ends_as_if_nothing_had_happened(people, at):
     own, promote, _ = people
@@ -233,10 +242,15 @@ def test_one_process_at_a_time_changes_a_registry_in_a_file(tmp_path):
     for one in both:
         one.join()
     assert said.read_text() == "in out in out "
-    victim = spawn.Process(target=hold, args=(uri, str(said)))
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "link.db").symlink_to("mlflow.db")
+    elsewhere = f"sqlite:///{tmp_path}/link.db"  # the same file
+    victim = spawn.Process(target=hold, args=(elsewhere, str(said)))
     victim.start()
     while not said.read_text().endswith("in "):
         time.sleep(0.01)
+    with pytest.raises(Timeout):
+        FileLock(tmp_path / "mlflow.db.lock").acquire(timeout=0)
     victim.kill()
     victim.join()
     with make(1, uri).locked():

@@ -109,6 +109,8 @@ def _model(paths: Paths) -> str:
     if not path.exists():
         return "not registered yet: run `dvc repro register`"
     version: dict[str, Any] = read_json(path, "register")
-    let_in = version.get("champion") == version["version"]
+    name, number = version["name"], version["version"]
+    let_in = version.get("champion") == number  # since then, people may have moved the alias
+    then = f", @{version['alias']} when it was registered" if let_in else ""
     gate = "" if let_in else f"; the gate: {version['gate']['said']}"
-    return f"{version['uri']} (version {version['version']} of {version['name']}){gate}"
+    return f"models:/{name}/{number} (version {number} of {name}{then}){gate}"
