@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from tests.registries import NAME, Killed, make, state
 from tests.settings import params
 
@@ -191,6 +194,41 @@ def test_a_version_without_files_is_no_champion(people):
     with pytest.raises(TrackingError, match="version 4 of a model has lost its files"):
         promote(4)
     assert own.champion() is None
+
+
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status}", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        (answered(404), True),
+        (answered(401), False),
+        (answered(403), False),
+        (answered(500), False),
+        (FileNotFoundError("no such folder"), True),
+        (PermissionError("denied"), False),
+        (ConnectionRefusedError("nobody listens"), False),
+        (MlflowException("no such model", RESOURCE_DOES_NOT_EXIST), True),
+        (MlflowException("something else"), False),
+    ],
+)
+def test_files_that_can_not_be_reached_are_not_lost(monkeypatch, error, gone):
+    """A regression: a store that denied access made the gate forget a sound champion."""
+
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr("mlflow.artifacts.list_artifacts", fail)
+    own = make(1)
+    if gone:
+        assert not own.has_files(own.version(1))
+        return
+    with pytest.raises(type(error)):
+        own.has_files(own.version(1))
 
 
 @pytest.mark.parametrize("reason", ["", "  "])

@@ -22,7 +22,6 @@ from hourglass.catalog import listed
 from hourglass.config import Params, read_yaml
 from hourglass.errors import ConfigError, TrackingError
 from hourglass.paths import Paths
-from hourglass.patience import is_outage
 from hourglass.tracking import MlflowTracker, answering, tracking_uri, user
 
 log = logging.getLogger(__name__)
@@ -30,6 +29,7 @@ log = logging.getLogger(__name__)
 MOVE = "hourglass.move."  # tags: the number of the move follows
 REGISTER, PROMOTE, ROLLBACK = "register", "promote", "rollback"
 BUNDLE = frozenset({"model.json", "weights.safetensors"})  # without them a version can't answer
+GONE = frozenset({404, 410})  # answers of HTTP
 LONGEST_REASON = 1000  # characters: a version's description, which quotes it, has room for 5000
 
 
@@ -213,13 +213,17 @@ class Registry:
         return self.champion() == end
 
     def has_files(self, version: Any) -> bool:
-        """Whether a version's files are still in the artifact store; the registry doesn't look."""
+        """Whether a version's files are still in the artifact store; the registry doesn't look.
+
+        Raises:
+            MlflowException, OSError: the store does not say: it is away, or denies access.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             missing = ", ".join(_missing(f"models:/{version.name}/{version.version}"))
         except (MlflowException, OSError, ConfigError) as error:
-            if is_outage(error):
+            if not _says_gone(error):
                 raise
             missing = " ".join(str(error).split())
         if missing:
@@ -229,16 +233,34 @@ class Registry:
 
 def _missing(uri: str) -> list[str]:
     """Files that a model of Hourglass needs and has no more; of other models nothing is known."""
-    from mlflow.artifacts import download_artifacts, list_artifacts
+    from mlflow.artifacts import download_artifacts
 
+    if "MLmodel" not in _files(uri):
+        return ["MLmodel"]
     with tempfile.TemporaryDirectory() as folder:
         model = read_yaml(Path(download_artifacts(f"{uri}/MLmodel", dst_path=folder)))
     try:
         place = model["flavors"]["python_function"]["artifacts"]["bundle"]["path"]
     except (KeyError, TypeError):
         return []
-    found = list_artifacts(artifact_uri=f"{uri}/{place}")
-    return sorted(BUNDLE - {PurePosixPath(file.path).name for file in found})
+    return sorted(BUNDLE - _files(f"{uri}/{place}"))
+
+
+def _files(uri: str) -> set[str]:
+    """Names of the files in a folder of a model; none where there is no such folder."""
+    from mlflow.artifacts import list_artifacts
+
+    return {PurePosixPath(file.path).name for file in list_artifacts(artifact_uri=uri)}
+
+
+def _says_gone(error: Exception) -> bool:
+    """Whether an error says that files are gone, or no more what they were; not: out of reach."""
+    response = getattr(error, "response", None)
+    return (
+        isinstance(error, FileNotFoundError | NotADirectoryError | ConfigError)
+        or getattr(response, "status_code", None) in GONE
+        or getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+    )
 
 
 def promote(params: Params, paths: Paths, number: int, reason: str) -> None:
