@@ -103,7 +103,8 @@ def test_parameters_are_frozen(tmp_path):
         ("name: hourglass-autoencoder", "name: ''", "register.name must not be empty, got ''"),
         ("- 128", "- 128\n  - 0", "model.hidden[1] must be at least 1, got 0"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "preprocess: val_fraction + test_fraction must be below 1: nothing is left to train on"),
-        ("name: hourglass-autoencoder", "name: a/b", "register.name must be a name without / and :, got 'a/b'"),
+        ("name: hourglass-autoencoder", "name: a/b", "register.name must be a name without /, : and ', got 'a/b'"),
+        ("name: hourglass-autoencoder", "name: bob's", 'register.name must be a name without /, : and \', got "bob\'s"'),
         ("alias: champion", "alias: V2", "register.alias must be letters, digits, _ and -, but neither latest nor like v1: these are MLflow's own, got 'V2'"),
         ("anomaly_share: 0.01", "anomaly_share: 1", "register.anomaly_share must be at most 0.5, got 1"),
         # names

@@ -226,12 +226,26 @@ def changed(bundle: Bundle, **column) -> Bundle:
     [
         ({"resolution": 0.25}, "column 'c0' had the resolution 0.25, and has 0.5 now"),
         ({"kind": Kind.COUNT}, "column 'c0' had the kind count"),
-        ({"levels": ("a", "b")}, "column 'c0' had the levels a, b, and has  now"),
+        ({"levels": ("a", "b")}, "column 'c0': of its levels, a, b gone"),
         ({"name": "gone"}, "column 'c0' is new"),
     ],
 )
 def test_other_columns_do_not_compare(bundle, column, said):
     assert gate.differs(bundle, changed(bundle, **column)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (("a", "b"), ("b", "a"), "its levels have another order"),
+        (("a, b",), ("a", "b"), "of its levels, a, b new and a, b gone"),
+        (tuple(map(str, range(500))), tuple(map(str, range(501))), "of its levels, 500 new"),
+    ],
+)
+def test_of_levels_those_that_differ_are_named(bundle, then, now, said):
+    """Of long lists the difference only: the description of a version has room for little."""
+    new, champion = changed(bundle, levels=now), changed(bundle, levels=then)
+    assert gate.differs(new, champion) == f"column 'c0': {said}"
 
 
 def test_another_order_of_columns_compares(bundle):

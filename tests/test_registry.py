@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
+from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from tests.registries import NAME, Killed, make, state
 from tests.settings import params
 
@@ -192,10 +196,53 @@ def test_a_version_without_files_is_no_champion(people):
     assert own.champion() is None
 
 
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status}", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        (answered(404), True),
+        (answered(401), False),
+        (answered(403), False),
+        (answered(500), False),
+        (FileNotFoundError("no such folder"), True),
+        (PermissionError("denied"), False),
+        (ConnectionRefusedError("nobody listens"), False),
+        (MlflowException("no such model", RESOURCE_DOES_NOT_EXIST), True),
+        (MlflowException("something else"), False),
+    ],
+)
+def test_files_that_can_not_be_reached_are_not_lost(monkeypatch, error, gone):
+    """A regression: a store that denied access made the gate forget a sound champion."""
+
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr("mlflow.artifacts.list_artifacts", fail)
+    own = make(1)
+    if gone:
+        assert not own.has_files(own.version(1))
+        return
+    with pytest.raises(type(error)):
+        own.has_files(own.version(1))
+
+
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_a_reason_must_be_given(people, reason):
     with pytest.raises(ConfigError, match="--reason is empty"):
         people[1](1, reason)
+
+
+def test_a_reason_must_fit_into_the_registry(people):
+    own, promote, rollback = people
+    promote(1, "x" * 1000)
+    with pytest.raises(ConfigError, match=r"--reason has 1001 characters, 1000 at most are kept"):
+        rollback("x" * 1001)
+    assert own.champion() == 1
 
 
 @pytest.mark.parametrize("at", range(2))
@@ -233,10 +280,15 @@ def test_one_process_at_a_time_changes_a_registry_in_a_file(tmp_path):
     for one in both:
         one.join()
     assert said.read_text() == "in out in out "
-    victim = spawn.Process(target=hold, args=(uri, str(said)))
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "link.db").symlink_to("mlflow.db")
+    elsewhere = f"sqlite:///{tmp_path}/link.db"  # the same file
+    victim = spawn.Process(target=hold, args=(elsewhere, str(said)))
     victim.start()
     while not said.read_text().endswith("in "):
         time.sleep(0.01)
+    with pytest.raises(Timeout):
+        FileLock(tmp_path / "mlflow.db.lock").acquire(timeout=0)
     victim.kill()
     victim.join()
     with make(1, uri).locked():

@@ -311,6 +311,31 @@ def test_the_champion_is_loaded_and_scored_on_the_test_rows_of_today(tmp_path, m
     assert "20 more test rows are left out, version 2 was trained on them" in leaky["gate"]["said"]
 
 
+@pytest.mark.slow
+def test_a_champion_that_can_not_be_read_is_left_to_people_and_one_without_files_is_not(
+    tmp_path, monkeypatch
+):
+    """A regression: weights that were lost alone went unseen, and a bad MLmodel was a traceback."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    paths, settings = make(tmp_path), named("m")
+    assert registered(settings, paths)["champion"] == 1
+    weights = next(tmp_path.glob("mlruns/**/weights.safetensors"))
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    select(paths, 2, epochs=60)
+    cut = registered(settings, paths)
+    assert (cut["champion"], cut["gate"]["outcome"]) == (1, "incomparable")
+    assert "model/artifacts/1 holds no whole model of Hourglass" in cut["gate"]["said"]
+    assert cut == registered(settings, paths)  # nothing that is drawn at random, as a folder's name
+    weights.unlink()
+    lost = registered(settings, paths)
+    assert (lost["version"], lost["champion"], lost["gate"]["outcome"]) == (2, 2, "first")
+    for file in tmp_path.glob("mlruns/**/MLmodel"):
+        file.write_text("no: [yaml")
+    assert registered(settings, paths)["version"] == 3  # the same model, registered anew
+
+
 def race(root: str, name: str) -> None:
     os.chdir(root)
     register.run(named(name), Paths(Path(root)))

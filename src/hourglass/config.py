@@ -245,7 +245,7 @@ class Evaluate(Section):
 class Register(Section):
     """Where the selected model goes."""
 
-    name: Annotated[str, Field(min_length=1), _allows(r"[^/:]+", "a name without / and :")]
+    name: Annotated[str, Field(min_length=1), _allows(r"[^/:']+", "a name without /, : and '")]
     alias: Annotated[
         str,
         Field(min_length=1),

@@ -5,7 +5,7 @@ compares two models that are there: their luck is part of them, and rows are the
 Shapes: N test rows, F features, U units of evidence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hourglass.bundle import Bundle
+from hourglass.catalog import listed
 from hourglass.metrics import PARTS
-from hourglass.schema import LEAST, Array, Column
+from hourglass.schema import LEAST, Array
 from hourglass.verdict import judge
 
 NEW, OTHER = "new", "other"
@@ -99,18 +100,27 @@ def _column_that_differs(new: Bundle, champion: Bundle) -> str:
     for name in sorted(set(now) ^ set(then)):
         return f"column {name!r} is {'new' if name in now else 'gone'}"
     for name, column in now.items():
-        for what in ("kind", "resolution", "levels"):
-            old, own = _shown(then[name], what), _shown(column, what)
+        for what in ("kind", "resolution"):
+            old, own = getattr(then[name], what), getattr(column, what)
             if old != own:
                 return f"column {name!r} had the {what} {old}, and has {own} now"
+        if said := _levels_that_differ(then[name].levels, column.levels):
+            return f"column {name!r}: {said}"
     if new.schema.shape != champion.schema.shape:
         return f"its rows had the shape {champion.schema.shape}, and have {new.schema.shape} now"
     return ""
 
 
-def _shown(column: Column, what: str) -> str:
-    value = getattr(column, what)
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+def _levels_that_differ(then: Sequence[str], now: Sequence[str]) -> str:
+    """What became of a column's levels, or ""; their order gives them their codes."""
+    sides = {
+        "new": [level for level in now if level not in set(then)],
+        "gone": [level for level in then if level not in set(now)],
+    }
+    said = " and ".join(f"{listed(names)} {how}" for how, names in sides.items() if names)
+    if said:
+        return f"of its levels, {said}"
+    return "" if tuple(then) == tuple(now) else "its levels have another order"
 
 
 def ordered(rows_NF: Array, new: Bundle, champion: Bundle) -> Array:

@@ -8,26 +8,29 @@ happened, which is told by where the next one begins.
 import contextlib
 import json
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 
 from hourglass.catalog import listed
-from hourglass.config import Params
+from hourglass.config import Params, read_yaml
 from hourglass.errors import ConfigError, TrackingError
 from hourglass.paths import Paths
-from hourglass.patience import is_outage
 from hourglass.tracking import MlflowTracker, answering, tracking_uri, user
 
 log = logging.getLogger(__name__)
 
 MOVE = "hourglass.move."  # tags: the number of the move follows
 REGISTER, PROMOTE, ROLLBACK = "register", "promote", "rollback"
+BUNDLE = frozenset({"model.json", "weights.safetensors"})  # without them a version can't answer
+GONE = frozenset({404, 410})  # answers of HTTP
+LONGEST_REASON = 1000  # characters: a version's description, which quotes it, has room for 5000
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Registry:
         if file is None:
             yield
             return
-        lock = FileLock(f"{file}.lock")
+        lock = FileLock(f"{file.resolve()}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -210,18 +213,54 @@ class Registry:
         return self.champion() == end
 
     def has_files(self, version: Any) -> bool:
-        """Whether a version's files are still in the artifact store; the registry doesn't look."""
+        """Whether a version's files are still in the artifact store; the registry doesn't look.
+
+        Raises:
+            MlflowException, OSError: the store does not say: it is away, or denies access.
+        """
         from mlflow.exceptions import MlflowException
-        from mlflow.models import get_model_info
 
         try:
-            get_model_info(f"models:/{version.name}/{version.version}")
-        except (MlflowException, OSError) as error:
-            if is_outage(error):
+            missing = ", ".join(_missing(f"models:/{version.name}/{version.version}"))
+        except (MlflowException, OSError, ConfigError) as error:
+            if not _says_gone(error):
                 raise
-            log.warning("version %s has lost its files (%s)", version.version, error)
-            return False
-        return True
+            missing = " ".join(str(error).split())
+        if missing:
+            log.warning("version %s has lost its files (%s)", version.version, missing)
+        return not missing
+
+
+def _missing(uri: str) -> list[str]:
+    """Files that a model of Hourglass needs and has no more; of other models nothing is known."""
+    from mlflow.artifacts import download_artifacts
+
+    if "MLmodel" not in _files(uri):
+        return ["MLmodel"]
+    with tempfile.TemporaryDirectory() as folder:
+        model = read_yaml(Path(download_artifacts(f"{uri}/MLmodel", dst_path=folder)))
+    try:
+        place = model["flavors"]["python_function"]["artifacts"]["bundle"]["path"]
+    except (KeyError, TypeError):
+        return []
+    return sorted(BUNDLE - _files(f"{uri}/{place}"))
+
+
+def _files(uri: str) -> set[str]:
+    """Names of the files in a folder of a model; none where there is no such folder."""
+    from mlflow.artifacts import list_artifacts
+
+    return {PurePosixPath(file.path).name for file in list_artifacts(artifact_uri=uri)}
+
+
+def _says_gone(error: Exception) -> bool:
+    """Whether an error says that files are gone, or no more what they were; not: out of reach."""
+    response = getattr(error, "response", None)
+    return (
+        isinstance(error, FileNotFoundError | NotADirectoryError | ConfigError)
+        or getattr(response, "status_code", None) in GONE
+        or getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+    )
 
 
 def promote(params: Params, paths: Paths, number: int, reason: str) -> None:
@@ -269,6 +308,11 @@ def rollback(params: Params, paths: Paths, reason: str) -> None:
 def _opened(params: Params, paths: Paths, reason: str) -> Iterator[Registry]:
     if not reason.strip():
         raise ConfigError("--reason is empty: say why, those who come later will ask")
+    if len(reason) > LONGEST_REASON:
+        raise ConfigError(
+            f"--reason has {len(reason)} characters, {LONGEST_REASON} at most are kept: say it in "
+            "short, and where the rest can be read"
+        )
     store = _file(tracking_uri(paths.root))
     if store is not None and not store.exists():
         raise ConfigError(f"no model is registered yet ({store} is missing): run `dvc repro`")

@@ -180,8 +180,8 @@ def _incumbent(
                 return Incumbent(number, why_not=why)
             own_NF = gate.ordered(rows_NF, new, champion)
             bits_N = gate.row_bits(champion, own_NF, hidden)
-        except HourglassError as error:
-            return Incumbent(number, why_not=str(error))
+        except HourglassError as error:  # the folder's name is another each time
+            return Incumbent(number, why_not=str(error).replace(f"{folder}/", ""))
         if champion.schema.digest == new.schema.digest:
             return Incumbent(number, bits_N)  # the same rows, split in the same way
         seen_M = _marks_of(holder, Path(folder))
