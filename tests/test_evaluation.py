@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from tests.fits import (
     MIXED,
     TEST,
@@ -23,7 +24,7 @@ from hourglass import codelength, evaluation, metrics, scaling, trials, wide
 from hourglass.bundle import Bundle
 from hourglass.errors import ConfigError
 from hourglass.evaluation import Scores
-from hourglass.paths import Paths
+from hourglass.paths import Paths, write_csv
 from hourglass.trials import Spec
 from hourglass.verdict import judge
 
@@ -218,6 +219,26 @@ def test_baselines_stand_on_the_rows_of_each_seed(root, bundles, opened):
         bits = codelength.bits(fitted_, TEST, np.tile(mean, (len(TEST), 1))).mean()
         assert scores["mean"].metrics["bits_per_feature"][at] == pytest.approx(bits)
     assert scores["pca"].mean("rmse") < scores["mean"].mean("rmse")
+
+
+def test_bits_by_width_are_of_each_fit_and_a_pca_on_the_same_rows(root, bundles):
+    """At the full width a PCA answers each row with itself: only the resolution is left."""
+    paths, names = Paths(root), ["loss", "latent_dim", "bits_per_feature", "failure"]
+    told = [("mse", 2, 2.5, ""), ("mse", 6, 1.5, ""), ("mae", 2, 2.75, ""), ("mae", 6, "", "nan")]
+    rows = [dict(zip(names, own, strict=True)) for own in told]
+    write_csv(paths.train("widths.csv"), rows, names)
+    found = evaluation.by_width(paths, bundles["mse"], "standard")
+    assert found["mse"] == {2: 2.5, 6: 1.5}
+    assert found["mae"] == {2: 2.75}
+    data = trials.load(paths, "standard", None)
+    linear = PCA(2).fit(TRAIN / TRAIN.std(axis=0))
+    answer_NF = linear.inverse_transform(linear.transform(VAL / TRAIN.std(axis=0)))
+    answer_NF = answer_NF * TRAIN.std(axis=0)
+    bits_NF = codelength.cross_fitted_bits(data.val_NF, answer_NF, columns())
+    assert found["pca"][2] == pytest.approx(bits_NF.mean(), rel=1e-4)
+    assert found["pca"][6] < found["pca"][2]
+    write_csv(paths.train("widths.csv"), rows[:1], names)
+    assert evaluation.by_width(paths, bundles["mse"], "standard") == {}
 
 
 def test_the_advised_scaler_need_not_be_one_that_normalize_fitted(root, bundles, opened):

@@ -26,6 +26,7 @@ ROWS = [
     | {"selected": loss == "mse"}
     for loss, v, verdict in (("mse", 2.0, "best"), ("mae", 2.1, "tied"), ("bce", 2.5, "worse"))
 ]
+WIDTHS = {"mse": {2: 3.0, 4: 2.5, 16: 2.4}, "mae": {4: 2.6}, "pca": {2: 3.1, 4: 2.7, 16: 2.5}}
 TABLE, IMAGES = RNG.normal(size=(3, 6)), RNG.uniform(size=(3, 6))
 NAMES = ["$x^$", "a_b", "<b>", "\u65e5\u672c", "a column with a very long name indeed", "%"]
 HOLED = np.where(np.arange(18).reshape(3, 6) % 5 == 1, np.nan, IMAGES)
@@ -42,6 +43,7 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "search": lambda p: figures.search_history(p, TRIALS, "bits"),
     "one trial": lambda p: figures.search_history(p, TRIALS[:1], "bits"),
     "curves": lambda p: figures.curves(p, POINTS),
+    "widths": lambda p: figures.widths(p, WIDTHS, 4),
     "leaderboard": lambda p: figures.leaderboard(p, ROWS, {"pca": 2.3, "mean": 9.0}, "bits"),
     "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}, "bits"),
     "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE}, NAMES, None),

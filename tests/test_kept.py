@@ -23,17 +23,33 @@ def task(root: Path, tmp_path: Path) -> Task:
     return kept.tasks([own], schema(), Paths(tmp_path))[0]
 
 
+@pytest.fixture
+def bundle(task: Task) -> Path:
+    """Where the fit saves its bundle."""
+    assert task.spec.save_to is not None
+    return task.spec.save_to
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-def test_a_kept_fit_comes_back_with_the_same_files_and_result(task):
+def test_a_kept_fit_comes_back_with_the_same_files_and_result(task, bundle):
     assert kept.found(task) is None
     result = kept.run(task)
-    before = content(task.bundle)
-    (task.bundle / "weights.safetensors").unlink()
+    before = content(bundle)
+    (bundle / "weights.safetensors").unlink()
     assert kept.found(task) == result
-    assert content(task.bundle) == before
+    assert content(bundle) == before
+
+
+def test_a_fit_that_saves_no_bundle_is_kept_too(root, tmp_path):
+    task = kept.tasks([spec(root)], schema(), Paths(tmp_path))[0]
+    assert task.spec.save_to is None
+    result = kept.run(task)
+    assert kept.found(task) == result
+    (task.folder / "result.json").write_text("{}")
+    assert kept.found(task) is None
 
 
 def test_a_failed_fit_is_not_kept(task):

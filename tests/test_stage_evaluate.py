@@ -1,40 +1,16 @@
-"""What the report says beside the verdict, what each test row costs, in which units it is drawn."""
+"""What evaluate makes of fits: which seed it delivers, what each test row costs, what failed."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec, schema
-from tests.settings import params
+from tests.fits import MIXED, make_mixed_files, mixed_schema, mixed_spec
 
 from hourglass import evaluation, trials
 from hourglass.bundle import Bundle
 from hourglass.paths import Paths, write_csv
-from hourglass.schema import Column, Kind, Schema
 from hourglass.stages import evaluate
-
-
-def test_losses_that_failed_are_named_with_their_cause(tmp_path):
-    paths = Paths(tmp_path)
-    trials = [
-        {"loss": "mse", "state": "complete", "failure": ""},
-        {"loss": "mse", "state": "failed", "failure": "diverged"},
-        {"loss": "huber", "state": "failed", "failure": "delta too wide"},
-        {"loss": "huber", "state": "failed", "failure": "diverged"},
-        {"loss": "mae", "state": "complete", "failure": ""},
-    ]
-    fits = [
-        {"loss": "mse", "seed": 1, "failure": ""},
-        {"loss": "mae", "seed": 1, "failure": ""},
-        {"loss": "mae", "seed": 2, "failure": "became nan"},
-    ]
-    write_csv(paths.search("trials.csv"), trials, list(trials[0]))
-    write_csv(paths.train("fits.csv"), fits, list(fits[0]))
-    assert evaluate._left_out(paths) == [
-        "huber takes no part in the verdict: every trial failed (delta too wide).",
-        "mae takes no part in the verdict: a fit failed (became nan).",
-    ]
 
 
 def test_a_loss_that_the_search_dropped_is_told_with_the_verdict():
@@ -55,26 +31,6 @@ def test_the_delivered_fit_is_the_best_once_the_luck_of_its_rows_is_taken_off():
     assert evaluate._delivered({"mse": own}, "mse") == 2
     rows = {1: 2.4, 2: 1.6, 3: 2.0}  # seed 1 met rows that were hard for all
     assert evaluate._delivered({"mse": own, "mae": rows}, "mse") == 1
-
-
-@pytest.mark.parametrize(("shape", "expected"), [(None, [[0.0, 2.0]]), ((1, 2, 1), [[100.0, 5.0]])])
-def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(shape, expected, tmp_path):
-    paths = Paths(tmp_path)
-    paths.values("train").parent.mkdir(parents=True)
-    np.save(paths.values("train"), np.array([[0.0, 2.0], [200.0, 4.0]] * 5))
-    columns = tuple(Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab")
-    schema = Schema("a table", columns, {}, {}, shape, {"train": 10}, "")
-    drawn = evaluate._to_draw(paths, schema, {"original": np.array([[100.0, 5.0]])})
-    assert drawn["original"].tolist() == expected
-
-
-def test_levels_are_drawn_as_probabilities(tmp_path):
-    paths = Paths(make_mixed_files(tmp_path))
-    wide_NW = np.array([[0.0, 100.0, 0.5, 3.0, 0.25, 0.5, 0.25]])
-    drawn = evaluate._to_draw(paths, mixed_schema(), {"mse": wide_NW})["mse"]
-    np.testing.assert_array_equal(drawn[0, [2, 4, 5, 6]], [0.5, 0.25, 0.5, 0.25])
-    far = MIXED["train"][:, 1]
-    assert drawn[0, 1] == pytest.approx((100 - far.mean()) / far.std())
 
 
 # --- test_rows.csv --------------------------------------------------------------------------------
@@ -172,47 +128,3 @@ def test_how_well_gaps_are_filled_is_told_of_the_delivered_fit(tmp_path):
     write_csv(paths.train("fits.csv"), fits, list(fits[0]))
     found = evaluate._imputation(paths, "mae", 2)
     assert found == {"imputation_nrmse": 0.3, "imputation_nrmse_mean": 1.0}
-
-
-def test_scalers_are_shown_where_there_was_a_choice():
-    tried = {"mse": {"unit": 2.0, "standard": 1.5}, "bce": {"unit": 1.75}}
-    assert evaluate._scalers(tried) == [
-        {"loss": "mse", "unit": 2.0, "standard": 1.5},
-        {"loss": "bce", "unit": 1.75, "standard": None},
-    ]
-    assert evaluate._scalers({"mse": {"unit": 2.0}, "bce": {"unit": 1.75}}) == []
-
-
-@pytest.mark.parametrize(
-    ("tried", "matters"),
-    [
-        ({"mse": {"unit": 2.0, "standard": 1.5}, "mae": {"unit": 1.75}}, "scaler"),
-        ({"mse": {"unit": 2.0, "standard": 1.9}, "mae": {"unit": 1.5}}, "loss"),
-    ],
-)
-def test_what_matters_more_is_said(tried, matters):
-    assert evaluate._leverage(tried).endswith(f"the {matters} matters more.")
-    assert evaluate._leverage({"mse": {"unit": 2.0}}) == ""
-
-
-@pytest.mark.parametrize(
-    ("masked", "latent_dim", "objective", "said"),
-    [
-        (1.5, 2, "code_length", False),  # log2(6 / 4) = 0.58 bits are due
-        (3.0, 2, "code_length", True),
-        (3.0, 2, "code_length_masked", False),
-        (1.06, 1, "code_length", False),
-        (9.0, 6, "code_length", False),  # as wide as the row: warned of before the search
-    ],
-)
-def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
-    masked, latent_dim, objective, said
-):
-    numbers = {"bits_per_feature": 1.0, "bits_per_feature_masked": masked}
-    found = SimpleNamespace(schema=schema(), metrics=numbers)
-    own = params(model={"latent_dim": latent_dim}, search={"objective": objective})
-    sentence = evaluate._copied(own, found)
-    assert bool(sentence) == said
-    if said:
-        assert "costs 2.00 bits more" in sentence
-        assert "2 of 6 dimensions explain 0.58" in sentence

@@ -9,9 +9,9 @@ from tests.fits import make_files, schema, spec
 
 from hourglass import config, kept
 from hourglass.config import Params
-from hourglass.paths import Paths
+from hourglass.paths import Paths, read_csv
 from hourglass.stages import train
-from hourglass.trials import Spec
+from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
 PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
@@ -54,6 +54,30 @@ def test_each_finalist_is_fitted_once_a_seed_as_best_yaml_says():
     assert all(s.heads == {"count": "poisson"} and s.scaler == "unit" for s in found)
     assert {s.memory_mb for s in found} == {PARAMS.train.memory_mb}
     assert len({s.save_to for s in found}) == len(found)
+
+
+def test_other_bottlenecks_are_fitted_once_each_and_save_nothing():
+    """The width of the verdict is there already, and no bundle may be taken for a finalist's."""
+    own = specs(100)
+    main = own[0].model.latent_dim
+    found = train._narrower_and_wider(own, [16, main, 2, 16])
+    assert [(s.name, s.model.latent_dim) for s in found] == [(n, w) for w in (2, 16) for n in BEST]
+    assert {(s.seed, s.save_to) for s in found} == {(1, None)}
+    assert {s.model.hidden for s in found} == {(16, 8)}
+    assert train._narrower_and_wider(own, []) == []
+
+
+def test_fits_of_other_bottlenecks_have_a_table_of_their_own(tmp_path):
+    """In fits.csv they would take part in the verdict."""
+    paths = Paths(tmp_path)
+    own = [replace(spec(tmp_path), save_to=paths.model("mse", n), seed=n) for n in (1, 2)]
+    wider = train._narrower_and_wider(own, [3])
+    results = [Result({"bits_per_feature": b}, [], 1.0) for b in (2.0, 2.5)]
+    train._report(paths, own + wider, [*results, Result({}, [], 1.0, "diverged")])
+    assert [f["seed"] for f in read_csv(paths.train("fits.csv"), "train")] == ["1", "2"]
+    widths = read_csv(paths.train("widths.csv"), "train")
+    told = [(w["latent_dim"], w["seed"], w["bits_per_feature"], w["failure"]) for w in widths]
+    assert told == [("2", "1", "2.0", ""), ("3", "1", "", "diverged")]
 
 
 def test_a_killed_train_puts_back_what_it_finished_and_nothing_else(tmp_path):

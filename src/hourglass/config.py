@@ -204,6 +204,7 @@ class Train(Section):
     """How the finalists are fitted; the trainer's options go to Lightning as they are."""
 
     seeds: Annotated[int, Field(ge=2, strict=True)]
+    latent_dims: tuple[Width, ...]
     epochs: Positive
     patience: Patience
     resplit_below: Annotated[int, Field(ge=0, strict=True)]

@@ -4,9 +4,9 @@ Shapes: N test rows, F features, W numbers of a reconstruction (see `hourglass.w
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from hourglass.bundle import Bundle
 from hourglass.catalog import listed, nearest
 from hourglass.errors import ConfigError
 from hourglass.moments import evenly
-from hourglass.paths import Paths, existing
+from hourglass.paths import Paths, existing, read_csv
 from hourglass.schema import Schema
 from hourglass.verdict import Verdict, interval
 
@@ -26,6 +26,7 @@ Label = str | int | float
 Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained model
 RowBits = tuple[Array, Array]  # of each row; of each row asked, its values being hidden
 Answer = tuple[Array, dict[str, float], RowBits]  # bits of each column, metrics, bits of each row
+Answering = Callable[[Array], Array]  # from rows to their reconstructions, wide
 
 LEADERBOARD = (
     "loss",
@@ -280,6 +281,27 @@ def score_baselines(
 
 def _answers(data: trials.Data, test: Test, scaler: str, latent_dim: int) -> dict[str, Answer]:
     """What test rows say of each baseline, fitted on the rows of one split."""
+    fitting, columns = _fitting(data, scaler), data.schema.columns
+
+    def masked(answer: Answering, rows_NF: Array) -> Array:
+        return hiding.answers(answer, rows_NF, columns)[1]
+
+    answers, val_NF, few_NF = {}, data.val_NF[hiding.asked(data.val_NF)], test.rows_NF[test.asked]
+    for name in baselines.BASELINES:
+        answer = fitting(name, latent_dim)
+        fitted = codelength.fit(data.val_NF, answer(data.val_NF), columns)
+        answer_NW = answer(test.rows_NF)
+        bits_NF = codelength.bits(fitted, test.rows_NF, answer_NW)
+        fitted = codelength.fit(val_NF, masked(answer, val_NF), columns)
+        masked_NF = codelength.bits(fitted, few_NF, masked(answer, few_NF))
+        measured = test.measured(bits_NF, masked_NF, np.zeros(len(bits_NF)), answer_NW)
+        rows = bits_NF.sum(axis=1), masked_NF.sum(axis=1)
+        answers[name] = _column_bits(bits_NF, test), measured, rows
+    return answers
+
+
+def _fitting(data: trials.Data, scaler: str) -> Callable[[str, int], Answering]:
+    """Fits a baseline of some width to training rows; it answers in original units."""
     # The advised scaler need not be one that normalize was told to fit.
     original_NF, columns = data.scaler.inverse(data.train_NF), data.schema.columns
     scale = scaling.fit(scaler, original_NF, data.schema).widened(data.schema)
@@ -291,25 +313,43 @@ def _answers(data: trials.Data, test: Test, scaler: str, latent_dim: int) -> dic
 
     train_NW = shown(original_NF)
 
-    fits = {name: baselines.fit(name, train_NW, latent_dim) for name in baselines.BASELINES}
+    def fitted(name: str, latent_dim: int) -> Answering:
+        answer = baselines.fit(name, train_NW, latent_dim)
+        return lambda rows_NF: scale.inverse(answer(shown(rows_NF)))
 
-    def answer(name: str, rows_NF: Array) -> Array:
-        return scale.inverse(fits[name](shown(rows_NF)))
+    return fitted
 
-    def masked(name: str, rows_NF: Array) -> Array:
-        return hiding.answers(partial(answer, name), rows_NF, columns)[1]
 
-    answers, val_NF, few_NF = {}, data.val_NF[hiding.asked(data.val_NF)], test.rows_NF[test.asked]
-    for name in baselines.BASELINES:
-        fitted = codelength.fit(data.val_NF, answer(name, data.val_NF), columns)
-        answer_NW = answer(name, test.rows_NF)
-        bits_NF = codelength.bits(fitted, test.rows_NF, answer_NW)
-        fitted = codelength.fit(val_NF, masked(name, val_NF), columns)
-        masked_NF = codelength.bits(fitted, few_NF, masked(name, few_NF))
-        measured = test.measured(bits_NF, masked_NF, np.zeros(len(bits_NF)), answer_NW)
-        rows = bits_NF.sum(axis=1), masked_NF.sum(axis=1)
-        answers[name] = _column_bits(bits_NF, test), measured, rows
-    return answers
+def by_width(
+    paths: Paths, by_seed: Mapping[int, Bundle], scaler: str
+) -> dict[str, dict[int, float]]:
+    """Loss, and "pca" -> bottleneck -> bits per feature of validation rows, one fit each.
+
+    Args:
+        paths: Where the fits of `train.latent_dims` are told; without them nothing is found.
+        by_seed: The models of one loss, whose first split the PCA shares.
+        scaler: The advised scaler, as in `score_baselines`.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for fit in read_csv(paths.train("widths.csv"), "train"):
+        if not fit["failure"]:
+            own = found.setdefault(fit["loss"], {})
+            own[int(fit["latent_dim"])] = float(fit["bits_per_feature"])
+    widths = sorted({width for own in found.values() for width in own})
+    if len(widths) < 2:
+        return {}
+    seed = min(by_seed)
+    bundle = by_seed[seed]
+    rows = SCORED_VALUES // len(bundle.schema.columns)
+    split = seed if bundle.recipe.resplit else None
+    data = trials.load(paths, bundle.scaler.name, split, rows)
+    fitting, none_N, found["pca"] = _fitting(data, scaler), np.zeros(len(data.val_NF)), {}
+    for width in widths:
+        answer_NW = fitting("pca", width)(data.val_NF)
+        bits_NF = codelength.cross_fitted_bits(data.val_NF, answer_NW, data.schema.columns)
+        seen_NF = ~np.isnan(data.val_NF)
+        found["pca"][width] = metrics.bits_per_feature(bits_NF, seen_NF, none_N, data.count_val_N)
+    return found
 
 
 def by_scaler(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:

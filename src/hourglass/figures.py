@@ -135,6 +135,34 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _save(figure, path)
 
 
+def widths(path: Path, by_name: Mapping[str, Mapping[int, float]], main: int) -> None:
+    """Bits per feature by the width of the bottleneck: the rate that each width leaves.
+
+    Args:
+        path: PNG file.
+        by_name: Loss, or "pca" -> width -> bits per feature.
+        main: The width that is marked.
+    """
+    figure, axes = _axes(7.5, 4.2)
+    for name, own in by_name.items():
+        colour, line, marker = (INK, ":", "") if name == "pca" else _style(name)
+        axes.plot(
+            list(own), list(own.values()), line, color=colour, marker=marker, ms=4, label=name
+        )
+    axes.axvline(main, color=VERDICT_COLOURS["baseline"], linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    ticks = sorted({width for own in by_name.values() for width in own})
+    axes.set_xticks(ticks, [str(width) for width in ticks])
+    axes.minorticks_off()
+    axes.set(
+        xlabel="width of the bottleneck",
+        ylabel="validation, bits per feature",
+        title="Bits per feature by the width of the bottleneck",
+    )
+    _legend(axes)
+    _save(figure, path)
+
+
 def leaderboard(
     path: Path, rows: Sequence[Mapping[str, Any]], baselines: Mapping[str, float], unit: str
 ) -> None:

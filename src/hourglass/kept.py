@@ -26,8 +26,8 @@ class Task:
     """A fit and the folder that keeps it.
 
     Attributes:
-        spec: The fit; it saves its bundle.
-        folder: Holds a copy of the bundle, the result, and their digest.
+        spec: The fit.
+        folder: Holds a copy of its bundle, if it saves one, the result, and their digest.
     """
 
     spec: Spec
@@ -35,13 +35,6 @@ class Task:
 
     def __str__(self) -> str:
         return str(self.spec)
-
-    @property
-    def bundle(self) -> Path:
-        """Where the fit saves its bundle."""
-        if self.spec.save_to is None:
-            raise ValueError("a fit without a bundle can't be kept")
-        return self.spec.save_to
 
 
 def tasks(specs: Collection[Spec], schema: Schema, paths: Paths) -> list[Task]:
@@ -59,7 +52,8 @@ def run(task: Task) -> Result:
     result = trials.run(task.spec)
     if not result.failure and is_rank_zero():
         with replacing(task.folder) as beside:
-            shutil.copytree(task.bundle, beside / "bundle")
+            if task.spec.save_to is not None:
+                shutil.copytree(task.spec.save_to, beside / "bundle")
             write_json(beside / "result.json", asdict(result))
             write_json(beside / "digest.json", _digest(beside))
     return result
@@ -80,8 +74,8 @@ def found(task: Task) -> Result | None:
         if is_rank_zero():
             log.warning("%s is damaged: %s is fitted again", task.folder, task)
         return None
-    if is_rank_zero():
-        with replacing(task.bundle) as beside:
+    if is_rank_zero() and task.spec.save_to is not None:
+        with replacing(task.spec.save_to) as beside:
             shutil.copytree(task.folder / "bundle", beside)
     return Result(**json.loads((task.folder / "result.json").read_text()))
 
@@ -96,4 +90,5 @@ def forget(paths: Paths, but: Collection[Task] = ()) -> None:
 
 
 def _digest(folder: Path) -> str:
-    return digest_files(folder / "bundle", folder / "result.json")
+    files = (folder / "bundle", folder / "result.json")
+    return digest_files(*(file for file in files if file.exists()))

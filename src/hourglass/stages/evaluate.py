@@ -1,14 +1,12 @@
 """Opens the test rows, once, and writes the verdict with its evidence: `hourglass evaluate`."""
 
 import logging
-import math
 import platform
 import re
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,19 +18,15 @@ from hourglass import (
     candidates,
     evaluation,
     evidence,
-    figures,
     gate,
     metrics,
     report,
-    scaling,
+    review,
     trials,
-    wide,
 )
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
-from hourglass.evaluation import Bundles, Scores, Test
-from hourglass.evidence import Standout
 from hourglass.moments import Moments, evenly
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import (
@@ -43,41 +37,13 @@ from hourglass.provenance import (
     revision_tags,
 )
 from hourglass.recording import JournalTracker
-from hourglass.report import Page, Picture, Section
+from hourglass.report import Page
 from hourglass.schema import Schema
 from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
-from hourglass.verdict import Verdict, judge, summary_sentence
+from hourglass.verdict import judge, summary_sentence
 
 Array = NDArray[np.float64]
 log = logging.getLogger(__name__)
-
-# Drawn into reports/evaluate, with the words for those who can't see them.
-PICTURES = {
-    "leaderboard.png": "Test bits per feature of each loss with its interval, and the baselines",
-    "reconstructions.png": "The same test rows, original above each loss's reconstruction",
-    "columns.png": "Bits of each column or pixel for each loss",
-    "curves.png": "Validation code length by epoch for each loss, on one scale",
-}
-# Drawn for the page only.
-RESIDUALS = "Histograms of test residuals, each beside the density that its loss assumes"
-STANDOUTS = "Test rows with the shortest, a middling and the longest code; the answer and the error"
-SEARCHED = "The objective of each trial, and the best so far of each loss"
-HINTS = {
-    "residuals": "A loss is the likelihood of noise of one shape. Where the bars stand above the "
-    "curve far from 0, there are more outliers than the loss allows for.",
-    "rows": "Test rows with the shortest, a middling and the longest code under the delivered "
-    "model, and the columns that cost most: value → what the model answered (bits).",
-    "curves": "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
-    "MLflow) compare within one loss only.",
-    "cross": "Test rows, mean over the seeds, original units; nrmse and nmae divide each column by "
-    "its standard deviation.",
-    "searched": "Each loss had the same number of trials, unless the verdict says otherwise.",
-    "settings": "Over the complete trials of each loss: Spearman's rank correlation of a setting "
-    "with the objective on validation rows. Negative: higher was better; near 0: it hardly "
-    "mattered, or the best lay in the middle. Of a handful of trials it is a rough guide.",
-    "scalers": "The best trial of each loss under each scaler, by the search's objective on "
-    "validation rows. A scaler that looked bad got few trials.",
-}
 FEW = (
     "selected_loss",
     "bits_per_feature",
@@ -87,54 +53,6 @@ FEW = (
     "auroc",
     "test_rows_agree",
 )
-LONGEST = 40  # characters of a name in the table of rows
-PANELS, EACH = 4, 3  # losses whose residuals are drawn; rows shown of each sort
-
-
-# Beyond twice what its width explains, the gap between hidden and shown values is copied noise: on
-# made-up data it is 1.1 to 1.5 times that at the signal's width, 2.6 to 3.5 times at a wider one.
-COPIES, NOTABLE = 2.0, 0.1
-BEATEN = (
-    "a PCA of the same bottleneck: more epochs, more trials or wider model.hidden layers may help"
-)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the stage found, on its way into files.
-
-    Attributes:
-        schema: The columns.
-        test: The rows that were scored.
-        decision: The verdict on validation rows.
-        bundles: The trained models.
-        scores: Of each loss on test rows.
-        baselines: Scores of each baseline on test rows.
-        seed: Of the selected loss's model that is delivered.
-        verdict: The verdict in a sentence.
-        rows: Lines of leaderboard.csv.
-        metrics: Content of delivered.json.
-        standouts: Rows that show what the delivered model finds easy or hard.
-    """
-
-    schema: Schema
-    test: Test
-    decision: Verdict
-    bundles: Bundles
-    scores: Mapping[str, Scores]
-    baselines: Mapping[str, Scores]
-    seed: int
-    verdict: str
-    rows: Sequence[Mapping[str, Any]]
-    metrics: Mapping[str, Any]
-    standouts: Sequence[Standout]
-
-    @property
-    def delivered(self) -> Bundle:
-        """The model that is selected."""
-        return self.bundles[self.decision.selected][self.seed]
-
-
 FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
 WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
 
@@ -153,24 +71,24 @@ def run(params: Params, paths: Paths) -> None:
     _write_tables(paths, found)
     hidden = params.search.objective == "code_length_masked"
     write_csv(paths.evaluate("gate.csv"), *_gate_rows(found, hidden))
-    _draw(params, paths, found)
+    review.draw(paths, found, params.evaluate.picture_rows)
     with tempfile.TemporaryDirectory() as folder:
         report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
-    copied = _copied(params, found)
+    copied = review.copied(found)
     write_json(paths.evaluate("delivered.json"), {**found.metrics, "beware": copied})
     write_json(paths.evaluate("metrics.json"), _few(found))
     log.info("%s", found.verdict)
     lost = found.metrics["test"] - found.metrics["test_pca"]
     if lost > 0:
         unit = found.metrics["ruler"]
-        log.warning("the delivered model needs %.4f %s more than %s", lost, unit, BEATEN)
+        log.warning("the delivered model needs %.4f %s more than %s", lost, unit, review.BEATEN)
     if copied:
         log.warning("%s", copied)
     _record(params, paths, found, began)
 
 
-def _find(params: Params, paths: Paths) -> Findings:
+def _find(params: Params, paths: Paths) -> review.Findings:
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     scaler = read_json(paths.profile, "preprocess")["scaler"]
     objective = params.search.objective
@@ -208,13 +126,26 @@ def _find(params: Params, paths: Paths) -> Findings:
     sentence = " ".join([summary_sentence(decision, unit), *_dropped(tried)])
     described = {**numbers, **_imputation(paths, decision.selected, seed)}
     described |= {"rows_test": len(test.rows_NF), "rows": schema.digest}
-    shown = evidence.standouts(bundles[decision.selected][seed], test.rows_NF, EACH)
-    return Findings(
-        schema, test, decision, bundles, scores, base, seed, sentence, rows, described, shown
+    shown = evidence.standouts(bundles[decision.selected][seed], test.rows_NF, review.EACH)
+    return review.Findings(
+        objective=objective,
+        margin=params.evaluate.margin,
+        schema=schema,
+        test=test,
+        decision=decision,
+        bundles=bundles,
+        scores=scores,
+        baselines=base,
+        seed=seed,
+        verdict=sentence,
+        rows=rows,
+        metrics=described,
+        standouts=shown,
+        by_width=evaluation.by_width(paths, bundles[decision.selected], scaler),
     )
 
 
-def _few(found: Findings) -> dict[str, Any]:
+def _few(found: review.Findings) -> dict[str, Any]:
     """Content of metrics.json: the columns of `dvc exp show` that experiments are compared by."""
     saved = found.metrics["test_pca"] - found.metrics["test"]
     return {
@@ -256,7 +187,7 @@ def _delivered(values: Mapping[str, Mapping[int, float]], selected: str) -> int:
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
-    fits, failed = read_csv(paths.train("fits.csv"), "train"), _failed(paths)
+    fits, failed = read_csv(paths.train("fits.csv"), "train"), review.failed(paths)
     for loss, cause in failed.items():
         log.warning("%s is left out: a fit failed (%s)", loss, cause)
     values: dict[str, dict[int, float]] = {}
@@ -270,23 +201,15 @@ def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     return values
 
 
-def _failed(paths: Paths) -> dict[str, str]:
-    """Losses that a seed failed, each with its first cause: they take no part in the verdict."""
-    fits = read_csv(paths.train("fits.csv"), "train")
-    return {f["loss"]: f["failure"] for f in reversed(fits) if f["failure"]}
-
-
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
-RANK = "rank correlation"
-OF_A_TRIAL = {"trial", "state", "objective", "pruned_at", "dropped"}
 
 
-def _write_tables(paths: Paths, found: Findings) -> None:
+def _write_tables(paths: Paths, found: review.Findings) -> None:
     order = [s.loss for s in found.decision.standings]
     write_csv(paths.evaluate("leaderboard.csv"), found.rows, list(found.rows[0]))
     crossed = evaluation.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
-    bits = _column_bits(found)
+    bits = review.column_bits(found)
     by_column = [
         {"column": name, **{loss: float(own[i]) for loss, own in bits.items()}}
         for i, name in enumerate(found.schema.names)
@@ -295,7 +218,7 @@ def _write_tables(paths: Paths, found: Findings) -> None:
     write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, found.delivered))
 
 
-def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
+def _test_rows(found: review.Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
     """Lines of test_rows.csv and their columns: what each row costs under the delivered model."""
     test = found.test
     answer_NW, extra_N = bundle.written(test.rows_NF)
@@ -314,7 +237,7 @@ def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], l
     return rows, list(rows[0])
 
 
-def _gate_rows(found: Findings, hidden: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def _gate_rows(found: review.Findings, hidden: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """Lines of gate.csv and their columns: what each test row costs, and what must be beaten.
 
     Args:
@@ -335,148 +258,17 @@ def _gate_rows(found: Findings, hidden: bool) -> tuple[list[dict[str, Any]], lis
     return rows, list(rows[0])
 
 
-def _column_bits(found: Findings) -> dict[str, Array]:
-    order = [s.loss for s in found.decision.standings]
-    return {loss: np.mean(found.scores[loss].column_bits, axis=0) for loss in order}
-
-
-def _draw(params: Params, paths: Paths, found: Findings) -> None:
-    shown_KF = found.test.rows_NF[: params.evaluate.picture_rows]
-    columns, shape = found.schema.columns, found.schema.shape
-    rows = {"original": wide.expand(shown_KF, columns)} | {
-        s.loss: next(iter(found.bundles[s.loss].values())).reconstruct(shown_KF)
-        for s in found.decision.standings
-    }
-    rows = _to_draw(paths, found.schema, rows)
-    originals_KW = rows.pop("original")
-    path = paths.evaluate("reconstructions.png")
-    figures.reconstructions(path, originals_KW, rows, wide.names(columns), shape)
-    figures.curves(paths.evaluate("curves.png"), read_csv(paths.train("curves.csv"), "train"))
-    objective = params.search.objective
-    baselines = {n: float(np.mean(s.ruler(objective))) for n, s in found.baselines.items()}
-    unit = trials.objective_unit(objective)
-    figures.leaderboard(paths.evaluate("leaderboard.png"), found.rows, baselines, unit)
-    names = found.schema.names
-    figures.columns(paths.evaluate("columns.png"), _column_bits(found), names, shape)
-
-
-def _draw_residuals(path: Path, found: Findings) -> None:
-    """Of the best losses; of levels there are none."""
-    best = {s.loss: found.bundles[s.loss] for s in found.decision.standings[:PANELS]}
-    some = {loss: next(iter(own.values())) for loss, own in best.items()}
-    if shapes := evidence.shapes(some, found.test.rows_NF):
-        figures.residuals(path, shapes)
-
-
-def _draw_standouts(path: Path, found: Findings) -> None:
-    """Of images and windows; a table's rows are told in words."""
-    shape, shown = found.schema.shape, found.standouts
-    if shape is not None and shown:
-        chosen_KF = found.test.rows_NF[[one.at for one in shown]]
-        titles = [f"{one.which}\n{one.bits:.0f} bits" for one in shown]
-        answers_KF = found.delivered.reconstruct(chosen_KF)
-        figures.standouts(path, chosen_KF, answers_KF, titles, shape)
-
-
-def _row_lines(found: Findings) -> list[dict[str, Any]]:
-    """Lines of the table of rows that stand out."""
-    lines = []
-    for one in found.standouts:
-        line: dict[str, Any] = {
-            "row": str(found.test.number_N[one.at]),
-            "among all": one.which,
-            "bits": f"{one.bits:.1f}",
-        }
-        if found.test.label_N is not None:
-            label = float(found.test.label_N[one.at])
-            line["label"] = evaluation.label_text(label, found.schema.labels)
-        told = (
-            f"{_short(name)}: {_short(value)} → {_short(answer)} ({bits:.1f})"
-            for name, value, answer, bits in one.costliest
-        )
-        line["what cost most"] = "; ".join(told)
-        lines.append(line)
-    return lines
-
-
-def _short(text: str) -> str:
-    """Names and levels may be of any length."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _settings(paths: Paths, found: Findings) -> list[dict[str, Any]]:
-    tried = read_csv(paths.search("trials.csv"), "search")
-    measured = set(read_csv(paths.train("fits.csv"), "train")[0])
-    names = [name for name in tried[0] if name not in measured | OF_A_TRIAL]
-    told = evidence.settings(tried, names, [s.loss for s in found.decision.standings])
-    return [{**line, RANK: f"{line[RANK]:+.2f}"} for line in told]
-
-
-def _to_draw(paths: Paths, schema: Schema, rows: Mapping[str, Array]) -> dict[str, Array]:
-    """Images as they are, tables standardised: by all training rows, since a few may agree."""
-    if schema.shape is not None:
-        return dict(rows)
-    train_NF = np.load(existing(paths.values("train"), "preprocess"), mmap_mode="r")
-    scaler = scaling.fit("standard", train_NF, schema).widened(schema)
-    return {name: scaler.transform(own_KF) for name, own_KF in rows.items()}
-
-
-def _page(params: Params, paths: Paths, found: Findings, folder: Path) -> Page:
+def _page(params: Params, paths: Paths, found: review.Findings, folder: Path) -> Page:
     return Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
         unit=found.metrics["ruler"],
         other=_other(params.search.objective),
-        remarks=[*_remarks(params, found), *_left_out(paths)],
+        remarks=[*review.remarks(found), *review.left_out(paths)],
         leaderboard=found.rows,
-        sections=_sections(paths, found, folder),
+        sections=review.sections(paths, found, folder),
         facts=_facts(params, found),
     )
-
-
-def _sections(paths: Paths, found: Findings, folder: Path) -> list[Section]:
-    """The most important first; pictures that only the page holds are drawn into `folder`."""
-    order = [s.loss for s in found.decision.standings]
-    tried = evaluation.by_scaler(read_csv(paths.search("trials.csv"), "search"))
-    crossed = evaluation.cross(order, found.scores, found.baselines)
-    _draw_residuals(folder / "residuals.png", found)
-    _draw_standouts(folder / "rows.png", found)
-    drawn = {name: Picture(paths.evaluate(name), words) for name, words in PICTURES.items()}
-    residuals = _drawn(folder / "residuals.png", RESIDUALS)
-    rows = _drawn(folder / "rows.png", STANDOUTS)
-    searched = Picture(existing(paths.search("search.png"), "search"), SEARCHED)
-    return [
-        Section("How far apart they are", picture=drawn["leaderboard.png"]),
-        Section("Noise assumed, noise found", picture=residuals, hint=HINTS["residuals"]),
-        Section("Why these losses competed", lines=_advice(paths, order)),
-        Section("What they reconstruct", picture=drawn["reconstructions.png"]),
-        Section("Easy and hard rows", picture=rows, rows=_row_lines(found), hint=HINTS["rows"]),
-        Section("Where the bits go", picture=drawn["columns.png"]),
-        Section("Every trained loss by every metric", rows=crossed, hint=HINTS["cross"]),
-        Section("How they learned", picture=drawn["curves.png"], hint=HINTS["curves"]),
-        Section("How the search went", picture=searched, hint=HINTS["searched"]),
-        Section("Which settings mattered", rows=_settings(paths, found), hint=HINTS["settings"]),
-        Section(
-            "How much the scaler matters", _leverage(tried), rows=_scalers(tried),
-            hint=HINTS["scalers"],
-        ),
-    ]  # fmt: skip
-
-
-def _drawn(path: Path, words: str) -> Picture | None:
-    """A picture, where there was something to draw."""
-    return Picture(path, words) if path.exists() else None
-
-
-def _advice(paths: Paths, order: Sequence[str]) -> list[str]:
-    """What preprocess saw in the data, and what each loss assumes."""
-    profile = read_json(paths.profile, "preprocess")
-    advice = [
-        f"{domain} losses: {own['status']} ({own['reason']})"
-        for domain, own in profile["domains"].items()
-    ]
-    assumed = [f"{name} assumes {candidates.assumption(name)}" for name in order]
-    return [profile["why"], *advice, *assumed]
 
 
 def _other(objective: str) -> tuple[str, str]:
@@ -485,120 +277,7 @@ def _other(objective: str) -> tuple[str, str]:
     return trials.RULERS["code_length_masked" if shown else "code_length"]
 
 
-def _scalers(tried: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row a loss, its best objective under each scaler; none where only one was tried."""
-    names = list(dict.fromkeys(s for own in tried.values() for s in own))
-    if len(names) < 2:
-        return []
-    return [{"loss": loss, **{s: own.get(s) for s in names}} for loss, own in tried.items()]
-
-
-def _leverage(tried: Mapping[str, Mapping[str, float]]) -> str:
-    found = evaluation.leverage(tried)
-    if found is None:
-        return ""
-    loss, scaler = found
-    return (
-        f"Among the trials the best of the losses lie {loss:.4f} bits apart, the scalers of one "
-        f"loss {scaler:.4f} on average: the {'loss' if loss > scaler else 'scaler'} matters more."
-    )
-
-
-def _remarks(params: Params, found: Findings) -> list[str]:
-    numbers = found.metrics
-    agree = (
-        "Test rows agree with the choice."
-        if numbers["test_rows_agree"]
-        else f"Test rows disagree: on them {numbers['best_on_test_rows']} is ahead, a loss that "
-        "validation rows call worse. The choice stays: to choose by test rows would spoil them."
-    )
-    saved = numbers["test_pca"] - numbers["test"]
-    against = (
-        f"it saves {saved:.4f} against a PCA of the same bottleneck ({params.model.latent_dim})"
-        if saved > 0
-        else f"{-saved:.4f} more than {BEATEN}"
-    )
-    alone = (
-        "Only one loss competed: there is nothing to compare it with but the baselines. "
-        if numbers["detectable_difference"] is None
-        else ""
-    )
-    of = (
-        f" (evenly spaced among {found.test.of})" if found.test.of > len(found.test.rows_NF) else ""
-    )
-    hidden, mean = numbers["imputation_nrmse"], numbers["imputation_nrmse_mean"]
-    return [
-        f"The delivered model ({numbers['selected_loss']}, seed {numbers['selected_seed']}) needs "
-        f"{numbers['test']:.4f} {numbers['ruler']} on {numbers['rows_test']} test rows{of}: "
-        f"{against}.",
-        *([copied] if (copied := _copied(params, found)) else []),
-        f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
-        f"their column's mean would be off by {mean:.3f}.",
-        *_detected(found),
-        f"{alone}Differences up to {params.evaluate.margin} bits count as ties.",
-        agree,
-    ]
-
-
-def _detected(found: Findings) -> list[str]:
-    """How well the delivered model's code length tells anomalous rows, where labels say which."""
-    own, unusual_N = found.metrics, found.test.unusual_N
-    if unusual_N is None or "auroc" not in own:
-        return []
-    count, of = int(np.nansum(unusual_N)), int((~np.isnan(unusual_N)).sum())
-    label = evaluation.label_text(
-        float(np.asarray(found.test.label_N)[unusual_N == 1][0]), found.schema.labels
-    )
-    baseline = found.baselines["pca"].mean("auroc")
-    hidden = f"; that of hidden values {own['auroc_masked']:.3f}" if "auroc_masked" in own else ""
-    return [
-        f"{count} of {of} test rows are labelled {label!r}. The code length of a row tells them "
-        f"from the others with an AUROC of {own['auroc']:.3f} (average precision "
-        f"{own['average_precision']:.3f}){hidden}; a PCA's code length {baseline:.3f}. No label "
-        "was used in choosing."
-    ]
-
-
-def _copied(params: Params, found: Findings) -> str:
-    """Says where the bottleneck copies noise, by which losses must not be told apart; else ''.
-
-    A linear bottleneck of d on F columns of which each says as much takes d / F of the noise with
-    it: of a shown value's residual variance 1 - d / F is left, of a hidden one's the inverse of
-    that, log2(F / (F - d)) bits apart.
-    """
-    features, latent_dim = len(found.schema.columns), params.model.latent_dim
-    own, ruler = found.metrics, params.search.objective
-    if ruler != "code_length" or latent_dim >= features:
-        return ""
-    gap = own["bits_per_feature_masked"] - own["bits_per_feature"]
-    due = math.log2(features / (features - latent_dim))
-    if gap <= COPIES * due or gap < NOTABLE:
-        return ""
-    return (
-        f"A value that is hidden from the delivered model costs {gap:.2f} bits more than one that "
-        f"is shown; {latent_dim} of {features} dimensions explain {due:.2f} of them. The "
-        "bottleneck copies noise or single columns, and losses are told apart by how well they do: "
-        "narrow model.latent_dim, or let hidden values choose (search.objective: "
-        "code_length_masked)"
-    )
-
-
-def _left_out(paths: Paths) -> list[str]:
-    return [
-        f"{loss} takes no part in the verdict: {what} failed ({cause})."
-        for what, failed in (("every trial", _fruitless(paths)), ("a fit", _failed(paths)))
-        for loss, cause in failed.items()
-    ]
-
-
-def _fruitless(paths: Paths) -> dict[str, str]:
-    """Losses without one good trial, each with its first cause."""
-    trials_ = read_csv(paths.search("trials.csv"), "search")
-    found = {t["loss"] for t in trials_ if t["state"] == "complete"}
-    return {t["loss"]: t["failure"] for t in reversed(trials_) if t["loss"] not in found}
-
-
-def _facts(params: Params, found: Findings) -> dict[str, str]:
+def _facts(params: Params, found: review.Findings) -> dict[str, str]:
     schema = found.schema
     packages = ("torch", "pytorch-lightning", "optuna", "scikit-learn", "numpy")
     return {
@@ -618,7 +297,7 @@ def _facts(params: Params, found: Findings) -> dict[str, str]:
     }
 
 
-def _delivered_settings(found: Findings) -> str:
+def _delivered_settings(found: review.Findings) -> str:
     recipe, scaler = found.delivered.recipe, found.delivered.scaler.name
     chosen = f"{found.decision.selected}, seed {found.seed}, scaler {scaler}"
     settings = (f"{name} {value:.4g}" for name, value in recipe.hyper.items())
@@ -626,7 +305,7 @@ def _delivered_settings(found: Findings) -> str:
     return ", ".join([chosen, *settings, *([f"hidden {widths}"] if widths else [])])
 
 
-def _record(params: Params, paths: Paths, found: Findings, began: float) -> None:
+def _record(params: Params, paths: Paths, found: review.Findings, began: float) -> None:
     tracker = JournalTracker(params.tracking.experiment, paths)
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
@@ -649,7 +328,7 @@ def _record(params: Params, paths: Paths, found: Findings, began: float) -> None
     run.data(data_sets(found.schema, paths, ("test",)))
     run.table(found.rows, "leaderboard")
     tables = ("report.html", "leaderboard.csv", "cross.csv", "delivered.json")
-    for name in (*PICTURES, *tables):
+    for name in (*review.PICTURES, *tables):
         run.artifact(paths.evaluate(name))
     run.note(_note(found))
     for row in found.rows:
@@ -672,7 +351,7 @@ def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
     child.finish()
 
 
-def _note(found: Findings) -> str:
+def _note(found: review.Findings) -> str:
     unit = found.metrics["ruler"]
     head = ("loss", "scaler", "verdict", unit, "behind the best", "RMSE", "skill vs PCA")
     rows = [

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -51,6 +52,9 @@ Under **Artifacts**: `fits.csv` has a row for each fit, `curves.csv` for each ep
 def run(params: Params, paths: Paths) -> None:
     """Writes models/<loss>/<seed>/, fits.csv (a row a fit) and curves.csv (a row an epoch).
 
+    widths.csv holds further fits, one a loss and bottleneck of `train.latent_dims`: they show how
+    bits depend on the width, take no part in the verdict, and are not delivered.
+
     Raises:
         TrainingError: no loss came through on every seed.
     """
@@ -61,9 +65,10 @@ def run(params: Params, paths: Paths) -> None:
         provenance.require_same_rows(
             winner.get("rows"), schema.digest, paths.search("best.yaml"), "search"
         )
-    specs = _specs(params, paths, schema, best)
     settings = params.train
-    totals = dict.fromkeys(best, settings.seeds)
+    specs = _specs(params, paths, schema, best)
+    specs += _narrower_and_wider(specs, settings.latent_dims)
+    totals = {name: sum(spec.name == name for spec in specs) for name in best}
     if settings.num_nodes > 1 and is_rank_zero():
         log.info(
             "params.yaml: train.num_nodes is %d: fits begin when this command runs on each of them "
@@ -94,7 +99,7 @@ def run(params: Params, paths: Paths) -> None:
         _report(paths, specs, [results[task] for task in tasks])
         write_json(paths.train("run.json"), {"key": parent.key})
         parent.note(_note(specs, results))
-    for name in ("fits.csv", "curves.csv"):
+    for name in ("fits.csv", "curves.csv", "widths.csv"):
         parent.artifact(paths.train(name))
     parent.finish()
     tracker.close()
@@ -149,6 +154,16 @@ def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -
     ]
 
 
+def _narrower_and_wider(specs: Sequence[Spec], latent_dims: Sequence[int]) -> list[Spec]:
+    """Each loss's fit of the first seed at other bottlenecks; no bundle is saved."""
+    first = [spec for spec in specs if spec.seed == specs[0].seed]
+    return [
+        replace(spec, model=spec.model.model_copy(update={"latent_dim": width}), save_to=None)
+        for width in sorted(set(latent_dims) - {specs[0].model.latent_dim})
+        for spec in first
+    ]
+
+
 def _as_completed(
     pool: Executor, futures: Iterable[Future[Result]]
 ) -> Iterator[tuple[Future[Result], Result]]:
@@ -160,16 +175,24 @@ def _as_completed(
 
 
 def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> None:
-    fits, points = [], []
+    fits: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    widths: list[dict[str, Any]] = []
     for spec, result in zip(specs, results, strict=True):
         head = {"loss": spec.name, "scaler": spec.scaler, "seed": spec.seed}
-        fits.append({**head, **result.metrics, "failure": result.failure})
-        points += [{**head, **point} for point in result.curve]
+        line = {**head, **result.metrics, "failure": result.failure}
+        if spec.seed == specs[0].seed:
+            widths.append({"latent_dim": spec.model.latent_dim, **line})
+        if spec.save_to is not None:
+            fits.append(line)
+            points += [{**head, **point} for point in result.curve]
     failed = {f["loss"] for f in fits if f["failure"]}
     if all(f["loss"] in failed for f in fits):
         causes = dict.fromkeys(f"{f['loss']}: {f['failure']}" for f in fits)
         raise TrainingError("no loss came through on every seed:\n  " + "\n  ".join(causes))
     write_csv(paths.train("fits.csv"), fits, list(dict.fromkeys(k for f in fits for k in f)))
+    widths.sort(key=lambda w: w["latent_dim"])
+    write_csv(paths.train("widths.csv"), widths, list(dict.fromkeys(k for w in widths for k in w)))
     columns = ["loss", "scaler", "seed", "epoch", "train_loss", "val_loss", "val_gauss_bits"]
     write_csv(paths.train("curves.csv"), points, columns)
 
@@ -201,9 +224,10 @@ def _parent(
 
 
 def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
-    failed = {task.spec.name for task, result in results.items() if result.failure}
+    fits = {task: result for task, result in results.items() if task.spec.save_to is not None}
+    failed = {task.spec.name for task, result in fits.items() if result.failure}
     found: dict[tuple[str, str], list[float]] = {}
-    for task, result in results.items():
+    for task, result in fits.items():
         if task.spec.name not in failed:
             own = found.setdefault((task.spec.name, task.spec.scaler), [])
             own.append(result.metrics["bits_per_feature"])
@@ -220,11 +244,14 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
         if is_rank_zero():
             log.warning("%s, seed %d failed: %s", spec.name, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
-    name = f"{spec.name} · seed {spec.seed}"
-    child = tracker.run(f"{parent.key} {spec.name} {spec.seed}", name, tags, parent, result.seconds)
+    name, key = f"{spec.name} · seed {spec.seed}", f"{parent.key} {spec.name} {spec.seed}"
+    if spec.save_to is None:
+        name, key = f"{name} · width {spec.model.latent_dim}", f"{key} {spec.model.latent_dim}"
+    child = tracker.run(key, name, tags, parent, result.seconds)
     if child.finished:
         return
-    child.params({"loss": spec.name, "scaler": spec.scaler, "seed": spec.seed, **spec.hyper})
+    settings = {"scaler": spec.scaler, "latent_dim": spec.model.latent_dim, "seed": spec.seed}
+    child.params({"loss": spec.name, **settings, **spec.hyper})
     child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
     child.curve(result.curve)
     child.finish(failed=bool(result.failure))

@@ -1,0 +1,98 @@
+"""What the report says beside the verdict, and in which units it draws rows."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tests.fits import MIXED, make_mixed_files, mixed_schema, schema
+
+from hourglass import review
+from hourglass.paths import Paths, write_csv
+from hourglass.schema import Column, Kind, Schema
+
+
+def test_losses_that_failed_are_named_with_their_cause(tmp_path):
+    paths = Paths(tmp_path)
+    trials = [
+        {"loss": "mse", "state": "complete", "failure": ""},
+        {"loss": "mse", "state": "failed", "failure": "diverged"},
+        {"loss": "huber", "state": "failed", "failure": "delta too wide"},
+        {"loss": "huber", "state": "failed", "failure": "diverged"},
+        {"loss": "mae", "state": "complete", "failure": ""},
+    ]
+    fits = [
+        {"loss": "mse", "seed": 1, "failure": ""},
+        {"loss": "mae", "seed": 1, "failure": ""},
+        {"loss": "mae", "seed": 2, "failure": "became nan"},
+    ]
+    write_csv(paths.search("trials.csv"), trials, list(trials[0]))
+    write_csv(paths.train("fits.csv"), fits, list(fits[0]))
+    assert review.left_out(paths) == [
+        "huber takes no part in the verdict: every trial failed (delta too wide).",
+        "mae takes no part in the verdict: a fit failed (became nan).",
+    ]
+
+
+@pytest.mark.parametrize(("shape", "expected"), [(None, [[0.0, 2.0]]), ((1, 2, 1), [[100.0, 5.0]])])
+def test_rows_of_tables_are_drawn_in_spreads_of_the_training_rows(shape, expected, tmp_path):
+    paths = Paths(tmp_path)
+    paths.values("train").parent.mkdir(parents=True)
+    np.save(paths.values("train"), np.array([[0.0, 2.0], [200.0, 4.0]] * 5))
+    columns = tuple(Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab")
+    schema = Schema("a table", columns, {}, {}, shape, {"train": 10}, "")
+    drawn = review._to_draw(paths, schema, {"original": np.array([[100.0, 5.0]])})
+    assert drawn["original"].tolist() == expected
+
+
+def test_levels_are_drawn_as_probabilities(tmp_path):
+    paths = Paths(make_mixed_files(tmp_path))
+    wide_NW = np.array([[0.0, 100.0, 0.5, 3.0, 0.25, 0.5, 0.25]])
+    drawn = review._to_draw(paths, mixed_schema(), {"mse": wide_NW})["mse"]
+    np.testing.assert_array_equal(drawn[0, [2, 4, 5, 6]], [0.5, 0.25, 0.5, 0.25])
+    far = MIXED["train"][:, 1]
+    assert drawn[0, 1] == pytest.approx((100 - far.mean()) / far.std())
+
+
+def test_scalers_are_shown_where_there_was_a_choice():
+    tried = {"mse": {"unit": 2.0, "standard": 1.5}, "bce": {"unit": 1.75}}
+    assert review._scalers(tried) == [
+        {"loss": "mse", "unit": 2.0, "standard": 1.5},
+        {"loss": "bce", "unit": 1.75, "standard": None},
+    ]
+    assert review._scalers({"mse": {"unit": 2.0}, "bce": {"unit": 1.75}}) == []
+
+
+@pytest.mark.parametrize(
+    ("tried", "matters"),
+    [
+        ({"mse": {"unit": 2.0, "standard": 1.5}, "mae": {"unit": 1.75}}, "scaler"),
+        ({"mse": {"unit": 2.0, "standard": 1.9}, "mae": {"unit": 1.5}}, "loss"),
+    ],
+)
+def test_what_matters_more_is_said(tried, matters):
+    assert review._leverage(tried).endswith(f"the {matters} matters more.")
+    assert review._leverage({"mse": {"unit": 2.0}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("masked", "latent_dim", "objective", "said"),
+    [
+        (1.5, 2, "code_length", False),  # log2(6 / 4) = 0.58 bits are due
+        (3.0, 2, "code_length", True),
+        (3.0, 2, "code_length_masked", False),
+        (1.06, 1, "code_length", False),
+        (9.0, 6, "code_length", False),  # as wide as the row: warned of before the search
+    ],
+)
+def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
+    masked, latent_dim, objective, said
+):
+    numbers = {"bits_per_feature": 1.0, "bits_per_feature_masked": masked}
+    found = SimpleNamespace(
+        schema=schema(), metrics=numbers, latent_dim=latent_dim, objective=objective
+    )
+    sentence = review.copied(found)
+    assert bool(sentence) == said
+    if said:
+        assert "costs 2.00 bits more" in sentence
+        assert "2 of 6 dimensions explain 0.58" in sentence
