@@ -223,20 +223,26 @@ def test_baselines_stand_on_the_rows_of_each_seed(root, bundles, opened):
 
 def test_bits_by_width_are_of_each_fit_and_a_pca_on_the_same_rows(root, bundles):
     """At the full width a PCA answers each row with itself: only the resolution is left."""
-    paths, names = Paths(root), ["loss", "latent_dim", "bits_per_feature", "failure"]
-    told = [("mse", 2, 2.5, ""), ("mse", 6, 1.5, ""), ("mae", 2, 2.75, ""), ("mae", 6, "", "nan")]
+    paths = Paths(root)
+    names = ["loss", "latent_dim", "bits_per_feature", "bits_per_feature_masked", "failure"]
+    told = [
+        ("mse", 2, 2.5, 3.0, ""),
+        ("mse", 6, 1.5, 3.5, ""),
+        ("mae", 2, 2.75, 2.75, ""),
+        ("mae", 6, "", "", "diverged"),
+    ]
     rows = [dict(zip(names, own, strict=True)) for own in told]
     write_csv(paths.train("widths.csv"), rows, names)
     found = evaluation.by_width(paths, bundles["mse"], "standard")
-    assert found["mse"] == {2: 2.5, 6: 1.5}
-    assert found["mae"] == {2: 2.75}
+    assert found["mse"] == {2: (2.5, 3.0), 6: (1.5, 3.5)}
+    assert found["mae"] == {2: (2.75, 2.75)}
     data = trials.load(paths, "standard", None)
     linear = PCA(2).fit(TRAIN / TRAIN.std(axis=0))
     answer_NF = linear.inverse_transform(linear.transform(VAL / TRAIN.std(axis=0)))
     answer_NF = answer_NF * TRAIN.std(axis=0)
     bits_NF = codelength.cross_fitted_bits(data.val_NF, answer_NF, columns())
-    assert found["pca"][2] == pytest.approx(bits_NF.mean(), rel=1e-4)
-    assert found["pca"][6] < found["pca"][2]
+    assert found["pca"][2][0] == pytest.approx(bits_NF.mean(), rel=1e-4)
+    assert found["pca"][6][0] < found["pca"][2][0] < found["pca"][2][1] < found["pca"][6][1]
     write_csv(paths.train("widths.csv"), rows[:1], names)
     assert evaluation.by_width(paths, bundles["mse"], "standard") == {}
 

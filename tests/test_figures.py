@@ -26,7 +26,11 @@ ROWS = [
     | {"selected": loss == "mse"}
     for loss, v, verdict in (("mse", 2.0, "best"), ("mae", 2.1, "tied"), ("bce", 2.5, "worse"))
 ]
-WIDTHS = {"mse": {2: 3.0, 4: 2.5, 16: 2.4}, "mae": {4: 2.6}, "pca": {2: 3.1, 4: 2.7, 16: 2.5}}
+WIDTHS = {
+    "mse": {2: (3.0, 3.2), 4: (2.5, 2.9), 16: (2.4, 3.0)},
+    "mae": {4: (2.6, 2.8)},
+    "pca": {2: (3.1, 3.3), 4: (2.7, 3.0), 16: (2.5, 3.5)},
+}
 TABLE, IMAGES = RNG.normal(size=(3, 6)), RNG.uniform(size=(3, 6))
 NAMES = ["$x^$", "a_b", "<b>", "\u65e5\u672c", "a column with a very long name indeed", "%"]
 HOLED = np.where(np.arange(18).reshape(3, 6) % 5 == 1, np.nan, IMAGES)

@@ -38,6 +38,15 @@ def test_a_failed_fit_counts_but_is_never_the_best(said):
     assert said()[1].endswith("best so far: mse 3.000")
 
 
+def test_a_fit_with_another_bottleneck_counts_but_is_not_compared(said):
+    with Board("train", {"mse": 2}, "bits per feature") as board:
+        board.done("mse", 3.0)
+        board.done("mse", 1.0, compares=False)
+    assert said()[1].startswith("train: 2/2, about")
+    assert said()[1].endswith("best so far: mse 3.000")
+    assert board._failed["mse"] == 0
+
+
 def test_pruned_fits_are_counted_apart_from_failed_ones(said):
     with Board("search", {"mse": 3}, "bits per feature") as board:
         board.done("mse", 3.0)

@@ -26,6 +26,8 @@ Label = str | int | float
 Bundles = Mapping[str, Mapping[int, Bundle]]  # loss -> seed -> its trained model
 RowBits = tuple[Array, Array]  # of each row; of each row asked, its values being hidden
 Answer = tuple[Array, dict[str, float], RowBits]  # bits of each column, metrics, bits of each row
+# Loss, or "pca" -> width of the bottleneck -> bits per feature, and per hidden value.
+ByWidth = Mapping[str, Mapping[int, tuple[float, float]]]
 Answering = Callable[[Array], Array]  # from rows to their reconstructions, wide
 
 LEADERBOARD = (
@@ -320,21 +322,20 @@ def _fitting(data: trials.Data, scaler: str) -> Callable[[str, int], Answering]:
     return fitted
 
 
-def by_width(
-    paths: Paths, by_seed: Mapping[int, Bundle], scaler: str
-) -> dict[str, dict[int, float]]:
-    """Loss, and "pca" -> bottleneck -> bits per feature of validation rows, one fit each.
+def by_width(paths: Paths, by_seed: Mapping[int, Bundle], scaler: str) -> ByWidth:
+    """Bits per feature of validation rows by the width of the bottleneck, one fit each.
 
     Args:
         paths: Where the fits of `train.latent_dims` are told; without them nothing is found.
         by_seed: The models of one loss, whose first split the PCA shares.
         scaler: The advised scaler, as in `score_baselines`.
     """
-    found: dict[str, dict[int, float]] = {}
+    found: dict[str, dict[int, tuple[float, float]]] = {}
     for fit in read_csv(paths.train("widths.csv"), "train"):
         if not fit["failure"]:
             own = found.setdefault(fit["loss"], {})
-            own[int(fit["latent_dim"])] = float(fit["bits_per_feature"])
+            shown, hidden = (float(fit[name]) for name in PLAIN[:2])
+            own[int(fit["latent_dim"])] = (shown, hidden)
     widths = sorted({width for own in found.values() for width in own})
     if len(widths) < 2:
         return {}
@@ -343,13 +344,24 @@ def by_width(
     rows = SCORED_VALUES // len(bundle.schema.columns)
     split = seed if bundle.recipe.resplit else None
     data = trials.load(paths, bundle.scaler.name, split, rows)
-    fitting, none_N, found["pca"] = _fitting(data, scaler), np.zeros(len(data.val_NF)), {}
-    for width in widths:
-        answer_NW = fitting("pca", width)(data.val_NF)
-        bits_NF = codelength.cross_fitted_bits(data.val_NF, answer_NW, data.schema.columns)
-        seen_NF = ~np.isnan(data.val_NF)
-        found["pca"][width] = metrics.bits_per_feature(bits_NF, seen_NF, none_N, data.count_val_N)
+    fitting = _fitting(data, scaler)
+    found["pca"] = {width: _validated(fitting("pca", width), data) for width in widths}
     return found
+
+
+def _validated(answer: Answering, data: trials.Data) -> tuple[float, float]:
+    """Bits per feature of validation rows, and of values hidden from the model."""
+    columns, few = data.schema.columns, hiding.asked(data.val_NF)
+
+    def told(rows_NF: Array, answer_NW: Array, count_N: Array | None) -> float:
+        bits_NF = codelength.cross_fitted_bits(rows_NF, answer_NW, columns)
+        none_N = np.zeros(len(rows_NF))
+        return metrics.bits_per_feature(bits_NF, ~np.isnan(rows_NF), none_N, count_N)
+
+    few_NF, count_N = data.val_NF[few], data.count_val_N
+    hidden_NW = hiding.answers(answer, few_NF, columns)[1]
+    few_N = None if count_N is None else count_N[few]
+    return told(data.val_NF, answer(data.val_NF), count_N), told(few_NF, hidden_NW, few_N)
 
 
 def by_scaler(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:

@@ -135,30 +135,28 @@ def curves(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _save(figure, path)
 
 
-def widths(path: Path, by_name: Mapping[str, Mapping[int, float]], main: int) -> None:
-    """Bits per feature by the width of the bottleneck: the rate that each width leaves.
+def widths(path: Path, by_name: Mapping[str, Mapping[int, tuple[float, float]]], main: int) -> None:
+    """Bits by the width of the bottleneck: the rate that each width leaves.
 
     Args:
         path: PNG file.
-        by_name: Loss, or "pca" -> width -> bits per feature.
+        by_name: Loss, or "pca" -> width -> bits per feature, and per hidden value.
         main: The width that is marked.
     """
-    figure, axes = _axes(7.5, 4.2)
-    for name, own in by_name.items():
-        colour, line, marker = (INK, ":", "") if name == "pca" else _style(name)
-        axes.plot(
-            list(own), list(own.values()), line, color=colour, marker=marker, ms=4, label=name
-        )
-    axes.axvline(main, color=VERDICT_COLOURS["baseline"], linestyle=":", linewidth=1)
-    axes.set_xscale("log")
-    ticks = sorted({width for own in by_name.values() for width in own})
-    axes.set_xticks(ticks, [str(width) for width in ticks])
-    axes.minorticks_off()
-    axes.set(
-        xlabel="width of the bottleneck",
-        ylabel="validation, bits per feature",
-        title="Bits per feature by the width of the bottleneck",
-    )
+    figure = Figure(figsize=(9.5, 4.2), dpi=130, layout="constrained")
+    for at, title in enumerate(("Values as they are", "Values hidden from the model")):
+        axes = figure.add_subplot(1, 2, at + 1)
+        _plain(axes)
+        for name, own in by_name.items():
+            colour, line, marker = (INK, ":", "") if name == "pca" else _style(name)
+            bits = [both[at] for both in own.values()]
+            axes.plot(list(own), bits, line, color=colour, marker=marker, ms=4, label=name)
+        axes.axvline(main, color=VERDICT_COLOURS["baseline"], linestyle=":", linewidth=1)
+        axes.set_xscale("log")
+        ticks = sorted({width for own in by_name.values() for width in own})
+        axes.set_xticks(ticks, [str(width) for width in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="width of the bottleneck", ylabel="validation, bits", title=title)
     _legend(axes)
     _save(figure, path)
 

@@ -74,7 +74,13 @@ class Board:
             self._live.stop()
 
     def done(
-        self, loss: str, value: float | None, *, earlier: bool = False, pruned: bool = False
+        self,
+        loss: str,
+        value: float | None,
+        *,
+        earlier: bool = False,
+        pruned: bool = False,
+        compares: bool = True,
     ) -> None:
         """Counts a finished fit of `loss`.
 
@@ -83,13 +89,14 @@ class Board:
             value: None if it failed or was pruned.
             earlier: Whether an earlier run finished it: then it says nothing of the time left.
             pruned: Whether it was pruned.
+            compares: Whether its value stands beside the others; not where its bottleneck differs.
         """
         self._done[loss] += 1
         if pruned:
             self._pruned[loss] += 1
         elif value is None:
             self._failed[loss] += 1
-        else:
+        elif compares:
             self._best[loss] = min(value, self._best.get(loss, value))
         self._bar.advance(self._task)
         if earlier:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hourglass import candidates, evaluation, evidence, figures, scaling, trials, wide
 from hourglass.bundle import Bundle
-from hourglass.evaluation import Bundles, Scores, Test
+from hourglass.evaluation import Bundles, ByWidth, Scores, Test
 from hourglass.evidence import Standout
 from hourglass.paths import Paths, existing, read_csv, read_json
 from hourglass.report import Picture, Section
@@ -33,7 +33,7 @@ PICTURES = {
 # Drawn for the page only.
 RESIDUALS = "Histograms of test residuals, each beside the density that its loss assumes"
 STANDOUTS = "Test rows with the shortest, a middling and the longest code; the answer and the error"
-WIDTHS = "Bits per feature by the width of the bottleneck, a line for each loss and for a PCA"
+WIDTHS = "Bits by the width of the bottleneck, of shown and of hidden values, a line for each loss"
 SEARCHED = "The objective of each trial, and the best so far of each loss"
 HINTS = {
     "residuals": "A loss is the likelihood of noise of one shape. Where the bars stand above the "
@@ -41,8 +41,9 @@ HINTS = {
     "rows": "Test rows with the shortest, a middling and the longest code under the delivered "
     "model, and the columns that cost most: value → what the model answered (bits).",
     "widths": "Validation rows, fits of the first seed; other widths than the dotted one take no "
-    "part in the verdict. Where the lines stop falling, a wider bottleneck has nothing to learn; "
-    "where they cross, the best loss depends on the width.",
+    "part in the verdict. Where the lines cross, the best loss depends on the width. A wider "
+    "bottleneck always says more of a value that it is shown, of one that is hidden only while "
+    "there is something to learn: where hidden values cost least, it begins to copy noise.",
     "curves": "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
     "MLflow) compare within one loss only.",
     "cross": "Test rows, mean over the seeds, original units; nrmse and nmae divide each column by "
@@ -84,7 +85,7 @@ class Findings:
         rows: Lines of leaderboard.csv.
         metrics: Content of delivered.json.
         standouts: Rows that show what the delivered model finds easy or hard.
-        by_width: Loss, and "pca" -> bottleneck -> bits per feature of validation rows.
+        by_width: What `evaluation.by_width` found.
     """
 
     objective: str
@@ -100,7 +101,7 @@ class Findings:
     rows: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Any]
     standouts: Sequence[Standout]
-    by_width: Mapping[str, Mapping[int, float]]
+    by_width: ByWidth
 
     @property
     def latent_dim(self) -> int:

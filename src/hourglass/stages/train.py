@@ -88,11 +88,12 @@ def run(params: Params, paths: Paths) -> None:
         tracker = _tracker(params, paths)
         parent = _parent(tracker, params, paths, schema, specs, began)
         for task, result in results.items():
-            board.done(task.spec.name, result.metrics.get(metric), earlier=True)
-            _record_fit(tracker, parent, task.spec, result)
+            spec, value = task.spec, result.metrics.get(metric)
+            board.done(spec.name, value, earlier=True, compares=_is_finalist(spec))
+            _record_fit(tracker, parent, spec, result)
         for future, result in _as_completed(pool, futures):
-            spec = futures[future].spec
-            board.done(spec.name, result.metrics.get(metric))
+            spec, value = futures[future].spec, result.metrics.get(metric)
+            board.done(spec.name, value, compares=_is_finalist(spec))
             _record_fit(tracker, parent, spec, result)
             results[futures[future]] = result
     if is_rank_zero():
@@ -164,6 +165,11 @@ def _narrower_and_wider(specs: Sequence[Spec], latent_dims: Sequence[int]) -> li
     ]
 
 
+def _is_finalist(spec: Spec) -> bool:
+    """Fits of other bottlenecks are not: no bundle of theirs is saved."""
+    return spec.save_to is not None
+
+
 def _as_completed(
     pool: Executor, futures: Iterable[Future[Result]]
 ) -> Iterator[tuple[Future[Result], Result]]:
@@ -183,7 +189,7 @@ def _report(paths: Paths, specs: Sequence[Spec], results: Sequence[Result]) -> N
         line = {**head, **result.metrics, "failure": result.failure}
         if spec.seed == specs[0].seed:
             widths.append({"latent_dim": spec.model.latent_dim, **line})
-        if spec.save_to is not None:
+        if _is_finalist(spec):
             fits.append(line)
             points += [{**head, **point} for point in result.curve]
     failed = {f["loss"] for f in fits if f["failure"]}
@@ -224,7 +230,7 @@ def _parent(
 
 
 def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
-    fits = {task: result for task, result in results.items() if task.spec.save_to is not None}
+    fits = {task: result for task, result in results.items() if _is_finalist(task.spec)}
     failed = {task.spec.name for task, result in fits.items() if result.failure}
     found: dict[tuple[str, str], list[float]] = {}
     for task, result in fits.items():
@@ -245,7 +251,7 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
             log.warning("%s, seed %d failed: %s", spec.name, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
     name, key = f"{spec.name} · seed {spec.seed}", f"{parent.key} {spec.name} {spec.seed}"
-    if spec.save_to is None:
+    if not _is_finalist(spec):
         name, key = f"{name} · width {spec.model.latent_dim}", f"{key} {spec.model.latent_dim}"
     child = tracker.run(key, name, tags, parent, result.seconds)
     if child.finished:
