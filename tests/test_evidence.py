@@ -10,7 +10,7 @@ from scipy import stats
 import fits
 from hourglass import evidence, losses, trials
 from hourglass.bundle import Bundle
-from hourglass.losses import LOSSES, Context, Domain
+from hourglass.losses import LOSSES, Context, Domain, Range
 
 PLACE = np.linspace(-4, 4, 81)
 CONTEXT = Context(features=3, resolution_F=torch.zeros(3), residual_scale=0.5, span=10.0)
@@ -108,3 +108,40 @@ def test_a_setting_that_rises_with_the_bits_has_rank_correlation_one():
         }
     ]
     assert evidence.settings(tried[:3], names, ["mse"]) == []
+
+
+# --- hyperparameters at the end of their range ----------------------------------------------------
+
+
+def tried(**values: float) -> list[dict[str, str]]:
+    """The best trial of huber has these values; others, and other losses, lie elsewhere."""
+    best = {"loss": "huber", "state": "complete", "objective": "1.0"}
+    best |= {name: str(value) for name, value in values.items()}
+    far = dict.fromkeys(values, "1e-9")
+    return [
+        {"loss": "huber", "state": "complete", "objective": "2.0", **far},
+        {"loss": "huber", "state": "failed", "objective": "", **far},
+        {"loss": "mse", "state": "complete", "objective": "0.5", **far},
+        best,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0095, "at the upper end of what was searched (0.001 to 0.01)"),
+        (0.00105, "at the lower end of what was searched (0.001 to 0.01)"),
+        (0.0085, ""),
+    ],
+)
+def test_a_best_value_at_an_end_of_its_range_is_told_on_the_range_s_scale(value, said):
+    found = evidence.edges(tried(rate=value), "huber", {"rate": Range(0.001, 0.01, 0.005)})
+    assert [said in sentence for sentence in found] == [True] * bool(said)
+
+
+def test_the_wider_range_is_one_that_params_may_hold():
+    ranges = {"learning_rate": Range(0.001, 0.01, 0.005), "delta": Range(1.0, 2.0, 1.5, log=False)}
+    found = evidence.edges(tried(learning_rate=0.01, delta=1.0), "huber", ranges)
+    assert "(search.space: {huber: {learning_rate: [0.001, 0.04]}})" in found[0]
+    assert "(search.space: {huber: {delta: [0, 2]}})" in found[1]
+    assert losses.space("huber", {"learning_rate": (0.001, 0.04)})["learning_rate"].high == 0.04

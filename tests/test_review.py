@@ -7,6 +7,7 @@ import pytest
 from tests.fits import MIXED, make_mixed_files, mixed_schema, schema
 
 from hourglass import review
+from hourglass.evaluation import Scores
 from hourglass.paths import Paths, write_csv
 from hourglass.schema import Column, Kind, Schema
 
@@ -96,3 +97,30 @@ def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
     if said:
         assert "costs 2.00 bits more" in sentence
         assert "2 of 6 dimensions explain 0.58" in sentence
+
+
+@pytest.mark.parametrize(
+    ("objective", "ahead", "said"),
+    [
+        ("code_length", 1.9, "Counted in bits per hidden value, mae is ahead of mse by 0.1000"),
+        ("code_length", 1.996, ""),  # within the margin
+        ("code_length_masked", 1.9, "Counted in bits per feature, mae is ahead of mse by 0.1000"),
+    ],
+)
+def test_where_the_other_code_length_prefers_another_loss_it_is_told(objective, ahead, said):
+    metric = "bits_per_feature_masked" if objective == "code_length" else "bits_per_feature"
+    scores = {}
+    for loss, bits in (("mse", 2.0), ("mae", ahead)):
+        scores[loss] = Scores()
+        scores[loss].add(np.ones(1), {metric: bits})
+    standings = [SimpleNamespace(loss=loss) for loss in scores]
+    found = SimpleNamespace(
+        objective=objective,
+        margin=0.005,
+        scores=scores,
+        decision=SimpleNamespace(standings=standings, selected="mse"),
+    )
+    sentences = review._other_ruler(found)
+    assert [said in sentence for sentence in sentences] == [True] * bool(said)
+    other = "code_length_masked" if objective == "code_length" else "code_length"
+    assert all(sentence.endswith(f"search.objective: {other}.") for sentence in sentences)

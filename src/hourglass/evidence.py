@@ -3,6 +3,7 @@
 Shapes: N rows, F features, G places of a grid.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from scipy.stats import spearmanr
 from hourglass import wide
 from hourglass.bundle import Bundle
 from hourglass.figures import Shape
-from hourglass.losses import Domain, Loss
+from hourglass.losses import Domain, Loss, Range
 from hourglass.losses._heads import Heads
 from hourglass.moments import evenly
 from hourglass.schema import Column, Kind, searched_kind
@@ -28,6 +29,8 @@ SHAPE_ROWS, SHAPE_COLUMNS = 2000, 64  # of which residuals are drawn
 SHOWN_TO = 8.0  # standard deviations to either side
 INTEGRATED_TO = 60.0  # the same, for the area under an assumed density
 LEAST_TRIALS = 4  # that a correlation is computed from
+AT_AN_END = 0.05  # of a range, on its scale
+WIDER = 4.0  # times the end of a range
 COSTLIEST = 3  # columns that are named of a row
 
 
@@ -213,6 +216,42 @@ def settings(
                 }
             )
     return sorted(rows, key=lambda row: -abs(row["rank correlation"]))
+
+
+def edges(
+    tried: Sequence[Mapping[str, str]], candidate: str, ranges: Mapping[str, Range]
+) -> list[str]:
+    """Says of each hyperparameter whose best value lies at an end of its range that it does.
+
+    Args:
+        tried: Lines of trials.csv.
+        candidate: Whose trials are looked at.
+        ranges: The hyperparameters of its loss.
+    """
+    loss = candidate.partition("+")[0]
+    own = [t for t in tried if t["loss"] == candidate and t["state"] == "complete"]
+    best = min(own, key=lambda t: float(t["objective"]))
+    return [
+        f"The best trial of {candidate} had {name} {float(best[name]):.3g}, at the {end} end of "
+        f"what was searched ({range_.low:g} to {range_.high:g}): a wider range may hold a better "
+        f"one (search.space: {{{loss}: {{{name}: [{low:.3g}, {high:.3g}]}}}})."
+        for name, range_ in ranges.items()
+        for end, low, high in _end(float(best[name]), range_)
+    ]
+
+
+def _end(value: float, range_: Range) -> list[tuple[str, float, float]]:
+    """The end that a value lies at, and a wider range; nothing where it lies inside."""
+    low, high = range_.low, range_.high
+    if range_.log:
+        place = math.log(value / low) / math.log(high / low)
+        wider = low / WIDER, high * WIDER
+    else:
+        place = (value - low) / (high - low)
+        wider = low - (high - low), high + (high - low)
+    if place < AT_AN_END:
+        return [("lower", wider[0], high)]
+    return [("upper", low, wider[1])] if place > 1 - AT_AN_END else []
 
 
 def _number(cell: str) -> float | None:

@@ -85,6 +85,7 @@ class Findings:
         rows: Lines of leaderboard.csv.
         metrics: Content of delivered.json.
         standouts: Rows that show what the delivered model finds easy or hard.
+        edges: Sentences on hyperparameters whose best value lies at an end of its range.
         by_width: What `evaluation.by_width` found.
     """
 
@@ -101,6 +102,7 @@ class Findings:
     rows: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Any]
     standouts: Sequence[Standout]
+    edges: Sequence[str]
     by_width: ByWidth
 
     @property
@@ -319,9 +321,28 @@ def remarks(found: Findings) -> list[str]:
         *([noise] if (noise := copied(found)) else []),
         f"Values hidden from it are filled in with an error of {hidden:.3f} standard deviations; "
         f"their column's mean would be off by {mean:.3f}.",
+        *_other_ruler(found),
         *_detected(found),
         f"{alone}Differences up to {found.margin} bits count as ties.",
         agree,
+        *found.edges,
+    ]
+
+
+def _other_ruler(found: Findings) -> list[str]:
+    """Which loss the code length that did not choose would have put ahead, on test rows."""
+    shown = found.objective == "code_length"
+    metric, unit = trials.RULERS["code_length_masked" if shown else "code_length"]
+    bits = {s.loss: found.scores[s.loss].mean(metric) for s in found.decision.standings}
+    ahead, selected = min(bits, key=lambda loss: bits[loss]), found.decision.selected
+    lead = bits[selected] - bits[ahead]
+    if lead <= found.margin:
+        return []
+    why = "fill gaps, or judge values by the others of their row" if shown else "compress rows"
+    return [
+        f"Counted in {unit}, {ahead} is ahead of {selected} by {lead:.4f} on test rows. Is the model "
+        f"to {why}, let that choose: search.objective: "
+        f"{'code_length_masked' if shown else 'code_length'}."
     ]
 
 

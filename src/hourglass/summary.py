@@ -50,8 +50,10 @@ def text(paths: Paths) -> str:
     parts = [
         f"Verdict: {read_text(paths.evaluate('verdict.txt'), 'evaluate')}",
         _table(_leaderboard(paths)),
-        f"{metrics['rows_test']} test rows. Selected: {metrics['selected_loss']}, "
-        f"{metrics['test']:.4g} {metrics['ruler']}; PCA of the same width: "
+        "In the order of validation rows, which choose; the numbers are means over the seeds, of "
+        f"{metrics['rows_test']} test rows.\n"
+        f"Delivered: {metrics['selected_loss']}, seed {metrics['selected_seed']}, with "
+        f"{metrics['test']:.4g} {metrics['ruler']} on them; PCA of the same width: "
         f"{metrics['test_pca']:.4g}{_beaten(metrics)}.",
         *([f"Beware: {beware}"] if (beware := metrics.get("beware")) else []),
         f"Report:     {paths.evaluate('report.html')}\n"

@@ -19,6 +19,7 @@ from hourglass import (
     evaluation,
     evidence,
     gate,
+    losses,
     metrics,
     report,
     review,
@@ -27,6 +28,7 @@ from hourglass import (
 from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
+from hourglass.losses import Range
 from hourglass.moments import Moments, evenly
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import (
@@ -141,8 +143,14 @@ def _find(params: Params, paths: Paths) -> review.Findings:
         rows=rows,
         metrics=described,
         standouts=shown,
+        edges=evidence.edges(tried, decision.selected, _ranges(params, decision.selected)),
         by_width=evaluation.by_width(paths, bundles[decision.selected], scaler),
     )
+
+
+def _ranges(params: Params, candidate: str) -> Mapping[str, Range]:
+    loss = candidate.partition("+")[0]
+    return losses.space(loss, params.search.space.get(loss, {}))
 
 
 def _few(found: review.Findings) -> dict[str, Any]:
