@@ -1,5 +1,7 @@
 """A file is scored to the same bytes whatever comes between; bad rows do what was asked."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -66,6 +68,7 @@ def test_every_pair_of_formats_gives_the_numbers_of_the_bundle(made, tmp_path, s
 
 
 ALL = serving.RETURNS
+LENGTH = ["code_length_bits"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -107,7 +110,7 @@ def test_chunks_of_another_input_are_not_taken_over(made, tmp_path, small_chunks
     bad = frame.astype(object)
     bad.loc[20, "near"] = "much"
     bad.to_csv(source, index=False)
-    with pytest.raises(DataError, match="row 21, column 'near': 'much' is no number"):
+    with pytest.raises(DataError, match="line 22, column 'near': 'much' is no number"):
         predicting.run(Job(source, target), model)
     frame.assign(near=frame["near"] + 1).to_csv(source, index=False)
     found = scored(Job(source, target), model)
@@ -174,24 +177,72 @@ def test_what_cannot_be_scored_is_said(made, tmp_path):
     people(bundle).drop(columns="far").to_csv(tmp_path / "lacks.csv", index=False)
     cases = [
         (Job(source, tmp_path / "out.txt"), "must end in .csv or .parquet"),
+        (Job(tmp_path / "rows.txt", out), "IN is .*rows.txt; it must be .csv, .tsv"),
         (Job(source, source), "are the same file"),
         (Job(tmp_path / "row.csv", out), "did you mean 'rows.csv'"),
         (Job(source, out, ["idd"]), "--keep idd: .* has no such column, did you mean 'id'"),
         (Job(source, out, ["near"]), "--keep near: the answers have a column of this name"),
         (Job(source, out, returned=["latnet"]), "did you mean 'latent'"),
-        *((Job(tmp_path / n, out), "can't be read") for n in ("torn.csv", "torn.parquet")),
-        *((Job(tmp_path / n, out), "can't be read") for n in ("empty.csv", "latin.csv")),
+        (Job(tmp_path / "torn.parquet", out), "torn.parquet can't be read as Parquet"),
+        (Job(tmp_path / "empty.csv", out), "empty.csv is empty"),
+        (Job(tmp_path / "latin.csv", out), "column 'level', line 2: .* is not in UTF-8"),
         (Job(tmp_path / "lacks.csv", out), "the rows lack column 'far'"),
-        (Job(tmp_path / "twice.csv", out), "has column 'near' more than once"),
-        (
-            Job(tmp_path / "short.csv", out),
-            r"short.csv can't be read .*Row #3: Expected 5 columns, got 4",
-        ),
+        (Job(tmp_path / "twice.csv", out), "'near'"),
+        (Job(tmp_path / "torn.csv", out), "line 2 has 6 cells, but the header names 5 columns"),
+        (Job(tmp_path / "short.csv", out), "line 3 has 4 cells, but the header names 5 columns"),
     ]
     for job, message in cases:
-        with pytest.raises((ConfigError, DataError), match=message):
+        with pytest.raises((ConfigError, DataError), match=message) as raised:
             predicting.run(job, model)
+        assert not re.search(r"Arrow|Unicode|Error\b", str(raised.value))
         assert not out.exists()
+        assert not list(tmp_path.glob(".*"))  # nothing half done
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_spreadsheet_s_decimal_commas_are_read_as_in_training(made, tmp_path, separator):
+    """A regression: a model trained on such a table could not score it."""
+    _, bundle, model = made
+    frame = people(bundle).assign(note="1,5 kg, more or less")
+    frame.to_csv(tmp_path / "points.csv", index=False)
+    frame.to_csv(tmp_path / "commas.tsv", index=False, sep=separator, decimal=",")
+    keep = ["id", "note", "near"]
+    points, commas = (
+        scored(Job(tmp_path / name, tmp_path / f"{name}.parquet", keep, returned=LENGTH), model)
+        for name in ("points.csv", "commas.tsv")
+    )
+    pd.testing.assert_frame_equal(points.drop(columns="near"), commas.drop(columns="near"))
+    assert (commas["near"] == points["near"].str.replace(".", ",")).all()  # as it stands there
+
+
+def test_cells_that_mean_a_gap_elsewhere_are_kept_as_they_are(made, tmp_path):
+    _, bundle, model = made
+    people(bundle).assign(id="NA").to_csv(tmp_path / "rows.csv", index=False)
+    found = scored(Job(tmp_path / "rows.csv", tmp_path / "out.parquet", ["id"]), model)
+    assert set(found["id"]) == {"NA"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("way", predicting.ON_BAD_ROW)
+def test_a_file_without_rows_gives_one_without_answers(made, tmp_path, suffix, way):
+    """A day on which nothing happened."""
+    _, bundle, model = made
+    source, target = tmp_path / f"rows.{suffix}", tmp_path / f"out.{suffix}"
+    frame = people(bundle)[:0]
+    frame.to_csv(source, index=False) if suffix == "csv" else frame.to_parquet(source)
+    found = scored(Job(source, target, ["id"], way), model)
+    assert len(found) == 0
+    names = ["id", *bundle.schema.names, "code_length_bits", "anomaly", "outside_training_range"]
+    assert list(found.columns) == names + ["error"] * (way == "mark")
+
+
+def test_compressed_texts_are_read(made, tmp_path):
+    _, bundle, model = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    people(bundle).to_csv(tmp_path / "rows.csv.gz", index=False)
+    jobs = [Job(tmp_path / n, tmp_path / f"{n[5:]}.out.csv") for n in ("rows.csv", "rows.csv.gz")]
+    first, second = (scored(job, model) for job in jobs)
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_the_command_says_what_it_did(made, tmp_path, capsys):

@@ -6,28 +6,27 @@ command goes on after them, and the output has the bytes of an uninterrupted run
 
 import logging
 import shutil
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv
 
-from hourglass import registered, serving
+from hourglass import incoming, registered, serving
 from hourglass.bundle import Bundle
 from hourglass.catalog import nearest
-from hourglass.errors import ConfigError, DataError
-from hourglass.paths import harmless, named, replacing
+from hourglass.errors import ConfigError, DataError, HourglassError
+from hourglass.incoming import Chunk, Incoming
+from hourglass.paths import harmless, replacing
 from hourglass.provenance import digest
 from hourglass.registered import Registered
-from hourglass.serving import Asked
+from hourglass.serving import Answers, Asked
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".csv", ".parquet")
+TARGETS = (".csv", ".parquet")
 CHUNK_VALUES = 1 << 20  # of a chunk: 8 MB as float64
 MOST_ROWS = 1 << 15
 ERROR = "error"  # column of the output that says why a row has no answer
@@ -40,13 +39,6 @@ WHOLE = {  # in pandas' types that can hold a gap
     )
 }
 FAIL, SKIP, MARK = ON_BAD_ROW = ("fail", "skip", "mark")
-UNREADABLE = (
-    pa.ArrowException,
-    pd.errors.EmptyDataError,
-    pd.errors.ParserError,
-    pd.errors.ParserWarning,
-    UnicodeError,
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Job:
     """What to score.
 
     Attributes:
-        source: A .csv or .parquet file of raw rows.
+        source: A file of raw rows, see `incoming`.
         target: A .csv or .parquet file for the answers.
         keep: Columns of the source that stand first in the target, as they are.
         on_bad_row: "fail"; "skip": leave the row out; "mark": keep it with an error, no answer.
@@ -66,20 +58,6 @@ class Job:
     keep: Sequence[str] = ()
     on_bad_row: str = FAIL
     returned: Sequence[str] = field(default=serving.USUAL_RETURNS)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows of the source.
-
-    Attributes:
-        rows: All columns.
-        kept: Those that are kept, of the types that they have in the source: pandas would make
-            floats of whole numbers beside a gap.
-    """
-
-    rows: pd.DataFrame
-    kept: pa.Table
 
 
 @dataclass
@@ -97,33 +75,52 @@ def run(job: Job, model: Registered) -> Count:
         DataError: the source can't be read, lacks a column, or has a bad row where those fail.
         ConfigError: a name in the job is wrong.
     """
-    for path, what in ((job.source, "IN"), (job.target, "OUT")):
-        if path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f"{what} is {path}; it must end in {' or '.join(SUFFIXES)}")
+    incoming.check(job.source, "IN")
+    if job.target.suffix.lower() not in TARGETS:
+        raise ConfigError(f"OUT is {job.target}; it must end in {' or '.join(TARGETS)}")
     if job.source.resolve() == job.target.resolve():
         raise ConfigError(f"IN and OUT are the same file, {job.source}; name another to write to")
     if job.on_bad_row not in ON_BAD_ROW:
         raise ConfigError(f"--on-bad-row {job.on_bad_row}: it is one of {', '.join(ON_BAD_ROW)}")
-    named(job.source, "the name of IN")
     if not job.target.parent.is_dir():
         raise ConfigError(f"OUT is {job.target}, but there is no folder {job.target.parent}")
     files = registered.folder(model)
     bundle = registered.bundle(files)
     asked = Asked(tuple(job.returned), registered.parameter(files, "anomaly_share"))
     parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
+    source = incoming.opened(job.source)
+    _require_kept(job, source.names)
     parts.mkdir(parents=True, exist_ok=True)
+    try:
+        count = _score(job, source, bundle, asked, parts)
+    except HourglassError:
+        shutil.rmtree(parts)  # it would come again, until the file is another
+        raise
+    _join(sorted(parts.glob("*.parquet")), job.target)
+    shutil.rmtree(parts)
+    return count
+
+
+def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path) -> Count:
+    """Writes each chunk that is not there yet into the folder `parts`."""
+    rows = max(1, min(MOST_ROWS, CHUNK_VALUES // len(bundle.schema.columns)))
     count = Count()
-    for number, chunk in enumerate(_chunks(job, len(bundle.schema.columns))):
+    for number, chunk in enumerate(source.chunks(rows, job.keep)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
-            table = _scored(bundle, chunk, count.rows, job, asked)
+            found = serving.answers(bundle, chunk.rows.reset_index(drop=True), asked)
+            if found.wrong and job.on_bad_row == FAIL:
+                row, reason = min(found.wrong.items())
+                raise DataError(
+                    f"{job.source}, {source.place(count.rows + row)}, {reason} (--on-bad-row skip "
+                    "or mark goes on)"
+                )
+            table = _table(chunk, found, job)
             with replacing(part) as beside:
                 pq.write_table(table, beside)
         count.rows += len(chunk.rows)
         count.bad += int(pq.read_schema(part).metadata[BAD])
         log.info("%d rows%s", count.rows, f", {count.bad} of no use" if count.bad else "")
-    _join(sorted(parts.glob("*.parquet")), job.target)
-    shutil.rmtree(parts)
     return count
 
 
@@ -135,70 +132,6 @@ def _identity(job: Job, model: Registered, asked: Asked) -> str:
     return digest(source, model.uri, model.store, options)
 
 
-def _chunks(job: Job, features: int) -> Iterator[Chunk]:
-    """The rows in their order; of a CSV all cells as text, so that no chunk guesses types anew.
-
-    Raises:
-        DataError: the file can't be read.
-        ConfigError: a column to be kept is not there.
-    """
-    rows = max(1, min(MOST_ROWS, CHUNK_VALUES // features))
-    try:
-        if job.source.suffix.lower() == ".parquet":
-            with pq.ParquetFile(job.source) as file:
-                _require_kept(job, file.schema_arrow.names)
-                for batch in file.iter_batches(rows):
-                    yield Chunk(batch.to_pandas(), pa.table(batch).select(list(job.keep)))
-        else:
-            _require_single_names(job.source)
-            _require_whole_lines(job.source)
-            for frame in _texts(job.source, rows):
-                _require_kept(job, list(frame.columns))
-                kept = pa.Table.from_pandas(frame[list(job.keep)], preserve_index=False)
-                yield Chunk(frame, kept)
-    except UNREADABLE as error:
-        said = " ".join(str(error).split())[:200]
-        raise DataError(f"{job.source} can't be read ({type(error).__name__}: {said})") from error
-
-
-def _texts(source: Path, rows: int) -> Iterator[pd.DataFrame]:
-    with (
-        warnings.catch_warnings(action="error", category=pd.errors.ParserWarning),
-        pd.read_csv(
-            source,
-            chunksize=rows,
-            dtype=str,
-            keep_default_na=False,
-            index_col=False,  # a line with more cells than the header is an error
-            encoding="utf-8-sig",
-        ) as chunks,
-    ):
-        yield from chunks
-
-
-def _require_single_names(source: Path) -> None:
-    """Pandas would rename the second of two columns of one name without a word."""
-    head = pd.read_csv(source, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
-    names = head.iloc[0]
-    for name in names[names.duplicated() & names.notna()]:
-        raise DataError(f"{source} has column {name!r} more than once; name each once")
-
-
-def _require_whole_lines(source: Path) -> None:
-    """Pandas fills up a line with too few cells: a gap that nobody meant. PyArrow refuses it."""
-    first = str(pd.read_csv(source, nrows=0, encoding="utf-8-sig").columns[0])
-    with csv.open_csv(
-        source,
-        read_options=csv.ReadOptions(use_threads=False),  # else it doesn't know the line
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
-            include_columns=[first], column_types={first: pa.string()}
-        ),
-    ) as blocks:
-        for _ in blocks:
-            pass
-
-
 def _require_kept(job: Job, names: Sequence[str]) -> None:
     for name in job.keep:
         if name not in names:
@@ -207,26 +140,15 @@ def _require_kept(job: Job, names: Sequence[str]) -> None:
             )
 
 
-def _scored(bundle: Bundle, chunk: Chunk, first: int, job: Job, asked: Asked) -> pa.Table:
-    """The kept columns and the answers of a chunk; its metadata hold how many rows are of no use.
-
-    Raises:
-        DataError: a row is of no use, where that fails.
-    """
-    count = len(chunk.rows)
-    found = serving.answers(bundle, chunk.rows.reset_index(drop=True), asked)
-    for row, reason in sorted(found.wrong.items()):
-        if job.on_bad_row == FAIL:
-            raise DataError(
-                f"{job.source}, row {first + row + 1}, {reason} (--on-bad-row skip or mark goes on)"
-            )
+def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
+    """The kept columns and the answers; the metadata hold how many rows are of no use."""
     both = [*job.keep, *found.frame.columns]
     if twice := [name for name in both if both.count(name) > 1]:
         raise ConfigError(f"--keep {twice[0]}: the answers have a column of this name")
     kept, answers = chunk.kept, found.frame
     if job.on_bad_row == MARK:
-        answers = _empty(answers).reindex(range(count))
-        reasons = pd.Series(found.wrong, dtype=object).reindex(range(count))
+        answers = _empty(answers).reindex(range(len(chunk.rows)))
+        reasons = pd.Series(found.wrong, dtype=object).reindex(range(len(chunk.rows)))
         name = next(n for n in (ERROR, f"{ERROR}_", f"{ERROR}__") if n not in both)
         answers[name] = reasons.fillna("").astype(object)
     else:
@@ -245,8 +167,6 @@ def _empty(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _join(parts: Sequence[Path], target: Path) -> None:
     """Writes the chunks one after the other."""
-    if not parts:
-        raise DataError("IN holds no rows")
     schema = pa.unify_schemas(
         [pq.read_schema(part).remove_metadata() for part in parts], promote_options="permissive"
     )

@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Scores raw rows a chunk at a time. Killed and started again, it goes on where it was."
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="raw rows: .csv or .parquet")
+    parser.add_argument("source", type=Path, metavar="IN", help="raw rows: .csv, .tsv or .parquet")
     parser.add_argument("target", type=Path, metavar="OUT", help="the answers: .csv or .parquet")
     parser.add_argument(
         "--keep", nargs="+", default=[], metavar="NAME", help="columns of IN to keep, such as ids"

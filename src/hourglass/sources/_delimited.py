@@ -119,6 +119,20 @@ class Delimited(Table):
         except (pa.ArrowException, OSError) as error:
             raise self._diagnosis(wanted, str(error)) from None
 
+    def texts(self) -> Iterator[pa.RecordBatch]:
+        """All cells as they stand, as texts.
+
+        Raises:
+            DataError: a line has other cells than the header, or is not UTF-8.
+        """
+        wanted = dict.fromkeys(self.names, Sort.TEXT)
+        try:
+            types = dict.fromkeys(self.names, pa.string())
+            with self._open(types, self._block_bytes(), with_nulls=False) as reader:
+                yield from (batch for batch in reader if batch.num_rows)
+        except (pa.ArrowException, OSError) as error:
+            raise self._diagnosis(wanted, str(error)) from None
+
     def place(self, row: int) -> str:
         """The line of the file, as an editor numbers it."""
         with self._text() as text:
@@ -216,7 +230,9 @@ class Delimited(Table):
             "the names of the columns are expected; add a header line"
         )
 
-    def _open(self, types: Mapping[str, pa.DataType], block_bytes: int) -> pc.CSVStreamingReader:
+    def _open(
+        self, types: Mapping[str, pa.DataType], block_bytes: int, *, with_nulls: bool = True
+    ) -> pc.CSVStreamingReader:
         return pc.open_csv(
             pa.input_stream(str(self.file), compression=self._compression),
             read_options=pc.ReadOptions(
@@ -228,8 +244,8 @@ class Delimited(Table):
             convert_options=pc.ConvertOptions(
                 column_types=dict(types),
                 include_columns=list(types),
-                null_values=self._nulls,
-                strings_can_be_null=True,
+                null_values=self._nulls if with_nulls else [],
+                strings_can_be_null=with_nulls,
                 decimal_point=self.decimal,
             ),
         )
