@@ -50,11 +50,13 @@ def run(params: Params, paths: Paths) -> None:
         version = _registered(registry, bundle_digest)
         if version is None:
             version = _register(tracker, params, paths, report, bundle_digest)
-        number = int(version.version)
+        number, before = int(version.version), registry.champion()
         decision = _let_in(params, paths, registry, version, _description(paths, report))
         champion = registry.champion()
         said = decision.sentence(number, settings.alias)
-    log.log(logging.INFO if champion == number else logging.WARNING, "%s: %s", settings.name, said)
+    already = f"version {number} is @{settings.alias} already; when it came in: "
+    level = logging.INFO if champion == number else logging.WARNING
+    log.log(level, "%s: %s%s", settings.name, already if before == number else "", said)
     write_json(
         paths.register("version.json"),
         {
@@ -65,7 +67,7 @@ def run(params: Params, paths: Paths) -> None:
             "uri": f"models:/{settings.name}"
             + (f"@{settings.alias}" if champion == number else f"/{number}"),
             "bundle": bundle_digest,
-            "run_id": version.run_id,
+            "key": _key(bundle_digest),
             "gate": {"said": said, **decision.to_json()},
         },
     )
@@ -313,6 +315,11 @@ def _description(paths: Paths, report: dict[str, Any]) -> str:
     )
 
 
+def _key(bundle_digest: str) -> str:
+    """The key of the run, the same in any store: see docs/tracking.md."""
+    return f"register {bundle_digest}"
+
+
 def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_digest: str) -> Run:
     """The run that the model version points back to."""
     tags = {
@@ -321,7 +328,7 @@ def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_di
         **provenance.revision_tags(paths.root),
     }
     schema = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"])).schema
-    run = tracker.run(f"register {bundle_digest}", f"register · {schema.source}", tags)
+    run = tracker.run(_key(bundle_digest), f"register · {schema.source}", tags)
     run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
     recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
     run.metrics(grouped({k: report[k] for k in recorded}, "test"))
