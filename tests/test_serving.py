@@ -160,9 +160,12 @@ def test_a_feature_named_like_the_code_length_keeps_its_name():
     ("frame", "message"),
     [
         (pd.DataFrame({"a": [1.0], "b": [2.0]}), r"lack column 'c' \(1 of 3 are missing\)"),
-        (pd.DataFrame({"a": [1.0], "b": [np.nan], "c": [0.0]}), "row 0, column 'b': nan"),
-        (pd.DataFrame({"a": [1.0], "b": [np.inf], "c": [0.0]}), "row 0, column 'b': inf"),
-        (pd.DataFrame({"a": [1.0], "b": ["x"], "c": [0.0]}), "row 0, column 'b': 'x' is no number"),
+        (pd.DataFrame({"a": [1.0], "b": [np.nan], "c": [0.0]}), "row 0 .*, column 'b': nan"),
+        (pd.DataFrame({"a": [1.0], "b": [np.inf], "c": [0.0]}), "row 0 .*, column 'b': inf"),
+        (
+            pd.DataFrame({"a": [1.0], "b": ["x"], "c": [0.0]}),
+            "row 0 .*, column 'b': 'x' is no",
+        ),
         (np.zeros((2, 4)), "an array of shape \\(2, 4\\); the model takes \\(rows, 3\\)"),
     ],
 )
@@ -245,7 +248,7 @@ def test_a_row_of_gaps_alone_is_answered(mixed):
 
 def test_infinite_values_are_refused_where_gaps_are_not(mixed):
     with pytest.raises(
-        DataError, match=r"row 1, column 'far': inf; the model takes finite numbers$"
+        DataError, match=r"row 1 .*, column 'far': inf; the model takes finite numbers$"
     ):
         serving.answer(mixed, people(3).assign(far=[1.0, np.inf, 2.0]))
 
@@ -389,7 +392,7 @@ def test_flags_and_numbers_may_come_as_texts(mixed):
 def test_a_text_that_is_no_number_is_named_with_its_row(mixed):
     rows, name = people().astype(object), mixed.schema.names[0]
     rows.loc[2, name] = "much"
-    with pytest.raises(DataError, match=f"row 2, column '{name}': 'much' is no number; give one"):
+    with pytest.raises(DataError, match=f"row 2 .*, column '{name}': 'much' is no number"):
         serving.answer(mixed, rows)
 
 
@@ -462,6 +465,8 @@ def test_the_range_is_that_of_the_training_rows_to_the_last_bit(mixed):
         ({"returned": []}, "return names nothing"),
         ({"anomaly_share": 1.0}, "anomaly_share is 1.0; it must be above 0 and below 1"),
         ({"anomaly_share": np.nan}, "anomaly_share is nan"),
+        ({"anomaly_share": None}, "anomaly_share is None; it must be above 0 and below 1"),
+        ({"returned": [None]}, "return: unknown None"),
     ],
 )
 def test_what_no_answer_holds_is_refused(changes, message):
@@ -502,11 +507,14 @@ def test_an_answer_that_is_not_finite_is_an_error_of_its_row(bundle):
         ([[1, 2], [3]], "no array of numbers"),
         ([["x", "y", "z"]], "no array of numbers"),
         (np.zeros((1, 1, 3)), r"shape \(1, 1, 3\)"),
-        (pd.DataFrame({"a": [[1, 2]], "b": [1], "c": [1]}), r"row 0, column 'a': \[1, 2\] is no"),
-        (pd.DataFrame({"a": [10**400], "b": [1], "c": [1]}), "row 0, column 'a': inf"),
+        (
+            pd.DataFrame({"a": [[1, 2]], "b": [1], "c": [1]}),
+            r"row 0 .*'a': \[1, 2\] is no",
+        ),
+        (pd.DataFrame({"a": [10**400], "b": [1], "c": [1]}), "row 0 .*, column 'a': inf"),
         (
             pd.DataFrame({"a": pd.to_datetime(["2020-01-01"]), "b": [1], "c": [1]}),
-            "row 0, column 'a': Timestamp",
+            "row 0 .*, column 'a': Timestamp",
         ),
     ],
 )

@@ -23,6 +23,7 @@ from hourglass.tracking import answering
 log = logging.getLogger(__name__)
 
 MOST = 64 << 20  # bytes of a request
+QUOTES, QUOTED_UP_TO = "Failed to predict data '", "'. \nError: "  # of MLflow's server
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 Message = MutableMapping[str, Any]
@@ -107,11 +108,49 @@ class _Guard:
             )
             return
         try:
-            await self.inner(scope, _once(content, receive), send)
+            await self.inner(scope, _once(content, receive), _Plain(send))
         except UNREADABLE as error:
             said = " ".join(str(error).split())[:200]
             reason = f"the request can't be read ({type(error).__name__}: {said})"
             await _refuse(send, 400, reason)
+
+
+class _Plain:
+    """Passes answers on; of an error only its kind and its reason.
+
+    MLflow's server quotes all rows of the request before the reason, and where it has none it sends
+    the lines of code that it came from.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.status = 200
+        self.parts: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        """See ASGI."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        if self.status < 400:
+            await self.send(message)
+        elif message["type"] == "http.response.body":
+            self.parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                code, reason = _told(b"".join(self.parts).decode("utf-8", "replace"))
+                await _refuse(self.send, self.status, reason, code)
+
+
+def _told(body: str) -> tuple[str, str]:
+    """The kind of an error and its reason, of an answer of MLflow's server."""
+    try:
+        error = json.loads(body)
+        code, reason = str(error["error_code"]), str(error["message"])
+    except (ValueError, LookupError, TypeError):
+        return "BAD_REQUEST", body
+    if "stack_trace" in error:
+        last = str(error["stack_trace"]).strip().rpartition("\n")[2]
+        return code, f"{reason} ({last})"
+    return code, reason.rpartition(QUOTED_UP_TO)[2] if reason.startswith(QUOTES) else reason
 
 
 async def _content(receive: Receive) -> bytes | None:
@@ -142,9 +181,9 @@ def _once(content: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send, status: int, reason: str) -> None:
+async def _refuse(send: Send, status: int, reason: str, code: str = "BAD_REQUEST") -> None:
     """An answer of the form that MLflow's errors have."""
-    body = json.dumps({"error_code": "BAD_REQUEST", "message": reason}).encode()
+    body = json.dumps({"error_code": code, "message": reason}).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

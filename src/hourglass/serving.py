@@ -53,12 +53,12 @@ class Asked:
         for name in self.returned:
             if name not in RETURNS:
                 raise UnknownNameError(
-                    f"return: unknown {name!r}{nearest(name, RETURNS)} (known: "
+                    f"return: unknown {name!r}{nearest(str(name), RETURNS)} (known: "
                     f"{', '.join(RETURNS)})"
                 )
         if not self.returned:
             raise DataError(f"return names nothing; name some of {', '.join(RETURNS)}")
-        if not 0 < self.anomaly_share < 1:
+        if self.anomaly_share is None or not 0 < self.anomaly_share < 1:
             raise DataError(
                 f"anomaly_share is {self.anomaly_share}; it must be above 0 and below 1"
             )
@@ -118,7 +118,7 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
         try:
             asked = Asked(
                 tuple(params.get("return", own.returned)),
-                float(params.get("anomaly_share", own.anomaly_share)),
+                params.get("anomaly_share", own.anomaly_share),
             )
             return answer(self.bundle, model_input, asked)
         except HourglassError as error:
@@ -133,7 +133,7 @@ def answer(bundle: Bundle, rows: Any, asked: Asked | None = None) -> pd.DataFram
     """
     found = answers(bundle, rows, asked)
     for row, reason in sorted(found.wrong.items()):
-        raise DataError(f"row {row}, {reason}")
+        raise DataError(f"row {row} (the first is 0), {reason}")
     return found.frame
 
 
