@@ -17,7 +17,7 @@ from hourglass import advice, config, page, profiling
 from hourglass.errors import ConfigError, DataError
 from hourglass.examples import Examples
 from hourglass.moments import moments
-from hourglass.paths import Paths
+from hourglass.paths import Paths, read_json
 from hourglass.profile import profile
 from hourglass.profiling import Asked, in_options
 from hourglass.schema import Column, Kind, Schema
@@ -225,9 +225,35 @@ def test_messages_name_options_where_there_are_some(message, said):
     assert in_options(message) == said
 
 
-def test_an_identifier_stops_the_profile_with_the_remedy(table, tmp_path):
-    with pytest.raises(DataError, match="an identifier or free text is no feature"):
+def test_columns_that_are_no_features_are_listed_and_the_others_described(table, tmp_path):
+    """A regression: the first identifier ended the command that was to say what is in a table."""
+    frame = pd.read_csv(table)
+    frame["when"] = pd.date_range("2024-01-01", periods=300).astype(str)
+    frame["odd"] = [*(0.5 + i for i in range(299)), "much"]
+    frame.to_csv(table, index=False)
+    found = profiling.run(table, tmp_path / "out", Paths(tmp_path), Asked(drop=["w"]))
+    text = " ".join(found.text.split())
+    assert "300 rows (210 training, 45 validation, 45 test; " in text
+    assert "3 columns" in text
+    for why in ("is a date or time", "an identifier or free text", "is text among numbers"):
+        assert f"! left out here: {table}: column " in text
+        assert why in text
+    (line,) = re.findall(r"For params\.yaml: (preprocess\.drop: .*)", found.text)
+    dropped = config.yaml_of(line)["preprocess.drop"]
+    assert sorted(dropped) == ["id", "odd", "w", "when"]
+    assert sorted(found.profile["left_out"]) == ["id", "odd", "when"]
+    assert read_json(tmp_path / "out" / "profile.json", "profile") == found.profile
+    again = profiling.run(table, None, Paths(tmp_path), Asked(drop=dropped))
+    assert again.profile["left_out"] == []
+    assert "left out here" not in again.text
+
+
+def test_a_table_without_a_feature_says_why_of_each_column(table, tmp_path):
+    pd.read_csv(table)[["id"]].to_csv(table, index=False)
+    with pytest.raises(DataError, match="no feature is left") as raised:
         profiling.run(table, None, Paths(tmp_path), Asked())
+    assert "an identifier or free text" in str(raised.value)
+    assert "(--drop id), or" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +292,7 @@ def test_the_command_prints_the_advice_or_one_clear_line(table, tmp_path):
         (("check", "table.csv"), "error: check takes no 'table.csv'"),
         (("check", "--missing-values", "-1"), "error: check takes no '--missing-values'"),
         (("search", "--epochs", "3"), "its settings are in params.yaml"),
-        (("profile", "table.csv"), "(--drop id), or"),
+        (("profile", "table.csv", "--drop", "u", "v", "w", "site"), "(--drop id), or"),
         (("profile", "table.csv", "--label", "sit"), "error: --label: no column 'sit' in"),
         (("profile", "table.csv", "--image-size", "0", "3"), "'0' is no number of pixels"),
     ):

@@ -4,6 +4,7 @@ HourglassError                 anything a user can mend; the CLI prints it witho
 ├── ConfigError                params.yaml: a value, its place, what is allowed
 │   └── UnknownNameError       a name that no catalog knows, with the nearest one
 ├── DataError                  the user's data: file, column, row, remedy
+│   └── ColumnsError           columns that can't be features as they are
 ├── LossError                  a loss that the data or the scaler does not admit
 ├── MissingInputError          a file that an earlier stage should have written
 ├── StaleInputError            a file that an earlier stage made from other rows
@@ -11,6 +12,8 @@ HourglassError                 anything a user can mend; the CLI prints it witho
 ├── StoreError                 the store of the search's trials can't be reached or refuses
 └── TrackingError              the MLflow store can't be reached or refuses
 """
+
+from collections.abc import Sequence
 
 
 class HourglassError(Exception):
@@ -27,6 +30,22 @@ class UnknownNameError(ConfigError):
 
 class DataError(HourglassError):
     """The user's data can't be used as they are; the message names file, column and remedy."""
+
+
+class ColumnsError(DataError):
+    """Columns that can't be features as they are; the message names them and the remedy.
+
+    Attributes:
+        names: Of the columns.
+    """
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
+
+    def __reduce__(self) -> tuple[type["ColumnsError"], tuple[str, tuple[str, ...]]]:
+        """Pickled with its names: an error may come from another process."""
+        return type(self), (str(self), self.names)
 
 
 class LossError(HourglassError):

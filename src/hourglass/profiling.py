@@ -13,10 +13,11 @@ from typing import Any
 
 from hourglass import advice, config, page
 from hourglass.config import Preprocess
-from hourglass.errors import ConfigError, HourglassError
+from hourglass.errors import ColumnsError, ConfigError, DataError, HourglassError
 from hourglass.examples import examples
 from hourglass.paths import Paths, read_json, write_json, write_text
 from hourglass.schema import Schema
+from hourglass.sources._texts import yaml_list
 from hourglass.stages import preprocess
 
 IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -127,19 +128,42 @@ def run(file: Path, out: Path | None, paths: Paths, asked: Asked) -> Found:
         raise ConfigError(f"--image-size is for images, but {file} holds none")
     with tempfile.TemporaryDirectory() as folder:
         inside = Paths(Path(folder))
-        try:
-            preprocess.process(Preprocess.model_validate(chosen), inside)
-        except HourglassError as error:
-            raise type(error)(in_options(str(error))) from None
+        left_out = _process(chosen, inside)
         schema = Schema.from_json(read_json(inside.schema, "preprocess"))
         profile: dict[str, Any] = read_json(inside.profile, "preprocess")
-        warnings = [in_options(note) for note in read_json(inside.warnings, "preprocess")]
+        noted = [*dict.fromkeys(left_out.values()), *read_json(inside.warnings, "preprocess")]
+        warnings = [in_options(note) for note in noted]
         shown = examples(schema, inside)
+    told = profile | {"warnings": warnings, "left_out": list(left_out)}
     if out is not None:
-        write_json(out / "profile.json", profile | {"warnings": warnings})
+        write_json(out / "profile.json", told)
         write_text(out / "profile.html", page.html(schema, profile, shown, warnings))
-    text = f"{advice.text(schema, profile, warnings)}Settings: {says}.\n"
-    return Found(text, profile | {"warnings": warnings})
+    drop = yaml_list([*chosen["drop"], *left_out])
+    needed = f"For params.yaml: preprocess.drop: {drop}\n" if left_out else ""
+    text = f"{advice.text(schema, profile, warnings)}{needed}Settings: {says}.\n"
+    return Found(text, told)
+
+
+def _process(chosen: dict[str, Any], inside: Paths) -> dict[str, str]:
+    """Describes the columns that can be features; of each of the others, what is said of it.
+
+    Raises:
+        HourglassError: the file can't be used, with or without them.
+    """
+    said: dict[str, str] = {}
+    while True:
+        settings = {**chosen, "drop": [*chosen["drop"], *said]}
+        try:
+            preprocess.process(Preprocess.model_validate(settings), inside)
+        except ColumnsError as error:
+            if set(error.names) <= set(settings["drop"]):
+                raise DataError(in_options(str(error))) from None
+            said |= dict.fromkeys(error.names, f"left out here: {error}")
+        except HourglassError as error:
+            reasons = [str(error), *dict.fromkeys(said.values())]
+            raise type(error)(in_options("\n".join(reasons))) from None
+        else:
+            return said
 
 
 def _check_folder(out: Path) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from hourglass.catalog import column_names, counted
-from hourglass.errors import DataError
+from hourglass.errors import ColumnsError, DataError
 from hourglass.sources._texts import hint, shortened, yaml, yaml_list
 
 Cell = tuple[str, str, str]  # column, place, text
 
 
-def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") -> DataError:
+def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") -> ColumnsError:
     """Columns of numbers that hold a text, each with its first one.
 
     Args:
@@ -25,50 +25,54 @@ def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") ->
         "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
         f"{yaml_list([text])}; if the column holds levels, say so in "
     )
-    return DataError(
+    return ColumnsError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. "
         f"{f'{meant}If the column holds levels, say so in params.yaml: ' if meant else gap}"
         f"preprocess.kinds: {{{yaml(name)}: categorical}}; else mend the text, or leave the column "
-        f"out (preprocess.drop: {yaml_list(names)}).{also}"
+        f"out (preprocess.drop: {yaml_list(names)}).{also}",
+        names,
     )
 
 
 def two_decimal_signs(
     where: str, name: str, comma: tuple[str, str], point: tuple[str, str]
-) -> DataError:
+) -> ColumnsError:
     """A column that holds numbers with a comma and numbers with a point, each as place and text."""
     (at, with_comma), (there, with_point) = comma, point
-    return DataError(
+    return ColumnsError(
         f"{where}: column {name!r} holds {shortened(with_comma)!r} ({at}) and "
         f"{shortened(with_point)!r} ({there}): is the comma or the point the decimal sign? Write "
         "all numbers of the file alike, thousands without a separator, or leave the column out "
-        f"(params.yaml: preprocess.drop: {yaml_list([name])})"
+        f"(params.yaml: preprocess.drop: {yaml_list([name])})",
+        [name],
     )
 
 
-def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> DataError:
+def numbers_as_text(where: str, cell: Cell, decimal: str = ".") -> ColumnsError:
     """A column of texts that are all meant as numbers."""
     name, place, text = cell
-    return DataError(
+    return ColumnsError(
         f"{where}: column {name!r}, {place}: the number {shortened(text)!r} is written as text. "
         f"{hint(text, decimal)}Save the column as numbers; if it holds levels, say so in "
         f"params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave it out "
-        f"(preprocess.drop: {yaml_list([name])})"
+        f"(preprocess.drop: {yaml_list([name])})",
+        [name],
     )
 
 
-def with_unit(where: str, cell: Cell, unit: str) -> DataError:
+def with_unit(where: str, cell: Cell, unit: str) -> ColumnsError:
     """A column of numbers with a unit behind them."""
     name, place, text = cell
-    return DataError(
+    return ColumnsError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is a number with a unit. Take "
         f"{unit!r} out of all its cells (name it in the header, if you like); if the column holds "
         f"levels, say so in params.yaml: preprocess.kinds: {{{yaml(name)}: categorical}}; or leave "
-        f"it out (preprocess.drop: {yaml_list([name])})"
+        f"it out (preprocess.drop: {yaml_list([name])})",
+        [name],
     )
 
 
-def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataError:
+def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> ColumnsError:
     """Columns of dates or times, each with its first one.
 
     Args:
@@ -82,10 +86,11 @@ def dates(where: str, cells: Sequence[Cell], readable: Sequence[str]) -> DataErr
     choice = "save it as a number, such as hours or days"
     if name in readable:
         choice = "name it in preprocess.time if rows are to be split by it"
-    return DataError(
+    return ColumnsError(
         f"{where}: column {name!r}, {place}: {shortened(text)!r} is a date or time, and an "
         "autoencoder needs numbers or levels. Leave the column out (params.yaml: preprocess.drop: "
-        f"{yaml_list(names)}), or {choice}.{also}"
+        f"{yaml_list(names)}), or {choice}.{also}",
+        names,
     )
 
 
@@ -101,7 +106,7 @@ def day_or_month(where: str, cell: Cell) -> DataError:
 
 def no_levels(
     where: str, names: Sequence[str], count: int, rows: int, texts: Sequence[str], limit: str
-) -> DataError:
+) -> ColumnsError:
     """Columns that hold almost as many texts as rows.
 
     Args:
@@ -114,10 +119,11 @@ def no_levels(
     """
     shown = ", ".join(repr(shortened(text)) for text in texts)
     also = f" The same holds for: {column_names(names[1:])}." if names[1:] else ""
-    return DataError(
+    return ColumnsError(
         f"{where}: column {names[0]!r} holds {counted(count, 'different value')} in "
         f"{counted(rows, 'row')} (such as {shown}): an identifier or free text is no "
         f"feature, {limit}. Leave the column out (params.yaml: preprocess.drop: "
         f"{yaml_list(names)}), or name it in preprocess.label or preprocess.group if it is one."
-        f"{also}"
+        f"{also}",
+        names,
     )
