@@ -393,10 +393,25 @@ def test_check_says_what_would_be_read(tmp_path, capsys):
         "params.yaml is right; builtin: digits: 1797 rows, images of 8 x 8 x 1 values\n",
         "",
     )
-    assert checked(tmp_path, capsys, label="y", drop=["who"]) == (
-        0,
-        "params.yaml is right; tabular: t.csv: 2 columns (a, b); label y; left out: who\n",
-    )
+    status, said = checked(tmp_path, capsys, label="y", drop=["who"])
+    told = "params.yaml is right; tabular: t.csv: 2 columns (a, b); label y; left out: who\n"
+    assert (status, said.splitlines(keepends=True)[0]) == (0, told)
+
+
+def test_check_warns_of_a_bottleneck_that_can_copy(tmp_path, capsys):
+    _, said = checked(tmp_path, capsys, label="y", drop=["who"])
+    assert "\nbeware: params.yaml: model.latent_dim 8 is not below the 2 columns" in said
+    narrow = config.load(ROOT / "params.yaml").model
+    assert (narrow.beware_of_width(9), bool(narrow.beware_of_width(8))) == ("", True)
+
+
+def test_check_knows_which_data_a_network_is_made_for(tmp_path, capsys):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("kind: dense", "kind: temporal", 1))
+    (tmp_path / "data/raw").mkdir(parents=True)
+    assert main(["-C", str(tmp_path), "check"]) == 2
+    said = capsys.readouterr().err
+    assert "model.kind: 'temporal' is made for windows of series, but these data are images" in said
 
 
 @pytest.mark.parametrize(
@@ -459,6 +474,7 @@ def test_check_for_programs(capsys):
     assert json.loads(capsys.readouterr().out) == {
         "right": True,
         "reads": "builtin: digits: 1797 rows, images of 8 x 8 x 1 values",
+        "beware": "",
     }
 
 

@@ -216,14 +216,6 @@ def test_what_changes_a_trial_gives_its_study_another_name(tmp_path):
     assert name(params(**more, allocation="racing")) in named
 
 
-def test_a_bottleneck_as_wide_as_the_table_is_warned_of(caplog):
-    search._warn_of_width(5, 5)
-    assert "model.latent_dim 5 is not below the 5 columns" in caplog.text
-    caplog.clear()
-    search._warn_of_width(4, 5)
-    assert not caplog.records
-
-
 def test_a_network_for_other_data_is_refused_before_candidates_are_named(tmp_path, caplog):
     paths = Paths(make_mixed_files(tmp_path))
     model = PARAMS.model.model_copy(update={"kind": "convolutional"})

@@ -164,6 +164,16 @@ class Model(Section):
             raise ValueError("corruption_amount must be below 1 for mask: nothing is left to see")
         return self
 
+    def beware_of_width(self, features: int) -> str:
+        """What to know of a bottleneck that is no narrower than the rows; "" of a narrower one."""
+        if self.latent_dim < features:
+            return ""
+        return (
+            f"params.yaml: model.latent_dim {self.latent_dim} is not below the {features} columns: "
+            "the model can copy its input, noise and all, and losses can hardly differ; choose a "
+            "narrower bottleneck"
+        )
+
 
 class Search(Section):
     """How the hyperparameters of each loss are searched."""

@@ -18,11 +18,19 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
     from hourglass.stages import preprocess
 
     console.log_to_stderr()
-    settings = config.load(paths.params).preprocess
+    params = config.load(paths.params)
+    settings = params.preprocess
     if not any(sign in settings.path for sign in "*?["):  # sources speak of patterns
         named(paths.root / settings.path, "params.yaml: preprocess.path")
-    found = preprocess.check(settings, paths)
+    found, layout = preprocess.check(settings, paths)
+    if params.model.kind != "dense":  # that takes any data, and torch takes seconds to import
+        from hourglass import models
+
+        models.check(params.model.kind, layout.shape)
+    beware = params.model.beware_of_width(len(layout.names))
     if arguments.json:
-        console.say(json.dumps({"right": True, "reads": found}) + "\n")
-    else:
-        console.say(f"params.yaml is right; {found}\n")
+        console.say(json.dumps({"right": True, "reads": found, "beware": beware}) + "\n")
+        return
+    console.say(f"params.yaml is right; {found}\n")
+    if beware:
+        console.say(f"beware: {beware}\n")

@@ -81,8 +81,11 @@ def process(options: Preprocess, paths: Paths) -> None:
     _log(schema, found, notes)
 
 
-def check(options: Preprocess, paths: Paths) -> str:
+def check(options: Preprocess, paths: Paths) -> tuple[str, Layout]:
     """Looks at what the files say of themselves, without their rows, and says it in one line.
+
+    Returns:
+        The line, and what the rows will be.
 
     Raises:
         DataError: there are no such files, or they can't be used.
@@ -106,7 +109,7 @@ def check(options: Preprocess, paths: Paths) -> str:
     said += [f"{role} {name}" for role, name in roles.items()]
     if others := [name for name in layout.dropped if name not in roles.values()]:
         said.append(f"left out: {column_names(others)}")
-    return "; ".join(said)
+    return "; ".join(said), layout
 
 
 def _source(options: Preprocess, paths: Paths) -> Source:

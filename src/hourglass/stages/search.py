@@ -91,7 +91,8 @@ def run(params: Params, paths: Paths) -> None:
         log.info(
             "%s columns: %s", kind, loss if f"+{loss}" not in chosen[0].name else "searched too"
         )
-    _warn_of_width(params.model.latent_dim, len(schema.columns))
+    if beware := params.model.beware_of_width(len(schema.columns)):
+        log.warning("%s", beware)
     names, studies = _studies(params, paths, schema, chosen)
     computed = (names, settings.trials_per_loss, settings.allocation)
     key = f"search {provenance.digest(*computed)}"
@@ -136,16 +137,6 @@ def run(params: Params, paths: Paths) -> None:
     parent.finish()
     tracker.close()
     shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
-
-
-def _warn_of_width(latent_dim: int, features: int) -> None:
-    if latent_dim >= features:
-        log.warning(
-            "params.yaml: model.latent_dim %d is not below the %d columns: the model can copy its "
-            "input, noise and all, and losses can hardly differ; choose a narrower bottleneck",
-            latent_dim,
-            features,
-        )
 
 
 def _studies(
