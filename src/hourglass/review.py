@@ -44,16 +44,18 @@ HINTS = {
     "part in the verdict. Where the lines cross, the best loss depends on the width. A wider "
     "bottleneck always says more of a value that it is shown, of one that is hidden only while "
     "there is something to learn: where hidden values cost least, it begins to copy noise.",
-    "curves": "All on one scale, a Gauss code. The losses' own values (train_loss and val_loss in "
+    "curves": "All on one scale, a Gauss code, which costs no fit of noise each epoch; its order "
+    "may differ from the verdict's. The losses' own values (train_loss and val_loss in "
     "MLflow) compare within one loss only.",
     "cross": "Test rows, mean over the seeds, original units; nrmse and nmae divide each column by "
     "its standard deviation.",
-    "searched": "Each loss had the same number of trials, unless the verdict says otherwise.",
+    "searched": "Each loss had the same number of trials, unless the verdict says otherwise. The "
+    "worst tenth of all trials lies above the picture.",
     "settings": "Over the complete trials of each loss: Spearman's rank correlation of a setting "
     "with the objective on validation rows. Negative: higher was better; near 0: it hardly "
     "mattered, or the best lay in the middle. Of a handful of trials it is a rough guide.",
     "scalers": "The best trial of each loss under each scaler, by the search's objective on "
-    "validation rows. A scaler that looked bad got few trials.",
+    "validation rows. A scaler that looked bad got few trials, or none.",
 }
 LONGEST = 40  # characters of a name in the table of rows
 PANELS, EACH = 4, 3  # losses whose residuals are drawn; rows shown of each sort
