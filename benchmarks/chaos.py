@@ -75,11 +75,13 @@ def once(slot: Slot, seed: int) -> list[str]:
     said = [f"{stage} + {after:.2f} s"]
     for _ in range(rng.choice((1, 2))):
         whom = rng.choices(WHOM, (2, 1, 1))[0]
+        _clear_lock(slot.folder)
         started = Started(slot.folder, *REPRO)
         said.append(f"killed {started.kill_after(after, whom, rng)} after {after:.2f} s")
         if started.ended() is None:
             return [*said, "hangs after the kill"]
         after = rng.uniform(0.0, slot.ends[-1] / 2)
+    _clear_lock(slot.folder)
     last = Started(slot.folder, *REPRO)
     status = last.ended()
     if status != 0:
@@ -87,6 +89,13 @@ def once(slot: Slot, seed: int) -> list[str]:
         return [*said, how, *last.said()[-600:].splitlines()]
     wrong = differences(slot.folder, slot.expected)
     return [*said, *wrong] if wrong else []
+
+
+def _clear_lock(folder: Path) -> None:
+    """Removes the lock file that a killed DVC left empty, as `make repro` does."""
+    lock = folder / ".dvc" / "tmp" / "rwlock"
+    if lock.exists() and not lock.stat().st_size:
+        lock.unlink()
 
 
 def times(options: argparse.Namespace, root: Path) -> Iterator[tuple[int, list[str]]]:

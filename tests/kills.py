@@ -139,12 +139,16 @@ def _session(leader: int) -> list[int]:
     return found
 
 
+# What DVC writes beside outputs; a file that it was copying when it was killed stays there.
+DVC_OWN = re.compile(r"\.gitignore|\.[\w-]{22}\.tmp")
+
+
 def files(folder: Path) -> dict[str, str]:
     """Digest of every file that the pipeline has made, by its path."""
     found = {}
     for top in ("data/interim", "data/normalized", "models", "reports"):
         for path in sorted((folder / top).rglob("*")):
-            if path.is_file() and path.name != ".gitignore":  # which DVC writes
+            if path.is_file() and not DVC_OWN.fullmatch(path.name):
                 name = str(path.relative_to(folder))
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
@@ -175,7 +179,7 @@ def tracked(folder: Path) -> dict[str, Any]:
                 {
                     "name": f"{parent} / {name}",
                     "status": f"{status} {stage}",
-                    "tags": {k: tags.get(k) for k in SHOWN},
+                    "tags": {k: (tags.get(k) or "").replace(run, "RUN") for k in SHOWN},
                     "params": sorted(rows("select key, value from params where run_uuid = ?", run)),
                     "metrics": sorted(m for m in metrics if m[0] != "seconds"),
                     "inputs": len(rows("select 1 from inputs where destination_id = ?", run)),

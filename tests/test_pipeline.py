@@ -154,6 +154,12 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert len(client.get_metric_history(child.info.run_id, "curve/val_gauss_bits")) == 6
     shown = {a.path for a in client.list_artifacts(parents["evaluate"].info.run_id)}
     assert {"leaderboard.json", "report.html", "reconstructions.png", "curves.png"} <= shown
+    for stage in ("search", "train", "evaluate"):
+        run = parents[stage]
+        note, page = run.data.tags["mlflow.note.content"], f"/runs/{run.info.run_id}/artifacts/"
+        linked = re.findall(r"\]\(#/experiments/\d+" + page + r"([^)]+)\)", note)
+        assert len(linked) == note.count("](") >= 3
+        assert set(linked) <= {a.path for a in client.list_artifacts(run.info.run_id)}
     names = set(parents["evaluate"].data.metrics)
     assert {"bits_per_feature", "test/rmse", "validation/detectable_difference"} <= names
     assert "test/detectable_difference" not in names

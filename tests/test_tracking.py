@@ -55,7 +55,7 @@ def record(tracker: Tracker, key: str, tmp_path: Path) -> None:
     run.artifact(file)
     run.table([{"loss": "mse", "bits": 1.0}], "leaderboard")
     run.data([DATA])
-    run.note("**well**")
+    run.note("**well**, [drawn](artifact:note.txt)")
     run.finish()
 
 
@@ -115,7 +115,8 @@ def test_mlflow_has_what_was_recorded(mlflow_tracker, tmp_path):
     }
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("builtin: digits", "0123abcd")
-    assert run.data.tags["mlflow.note.content"] == "**well**"
+    page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/note.txt"
+    assert run.data.tags["mlflow.note.content"] == f"**well**, [drawn]({page})"
 
 
 def test_recording_a_finished_key_again_adds_nothing(mlflow_tracker, tmp_path):

@@ -43,6 +43,7 @@ T = TypeVar("T")
 METRICS, FEW = 800, 100
 PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
 
+LINK = re.compile(r"\]\(artifact:")  # of a description, to an artifact of its run
 KEY = "hourglass.key"  # the tag that holds a run's key
 CHILD = "hourglass.child"  # the tag that tells a fit or a loss from its parent
 
@@ -169,7 +170,7 @@ class Run(ABC):
 
     @abstractmethod
     def note(self, markdown: str) -> None:
-        """Sets the description."""
+        """Sets the description; a link to `artifact:NAME` leads to that artifact of the run."""
 
     @abstractmethod
     def finish(self, failed: bool = False) -> None:
@@ -468,6 +469,7 @@ class MlflowRun(Run):
         self._ask = ask
         self.key = key
         self.id = run.info.run_id
+        self._place = f"#/experiments/{run.info.experiment_id}/runs/{self.id}"  # in MLflow's UI
         self.ended = self.finished = run.info.status == "FINISHED"
         # MLflow adds a point to a curve unless it knows the very same with the same time.
         self._time = run.info.start_time
@@ -502,7 +504,7 @@ class MlflowRun(Run):
 
     def note(self, markdown: str) -> None:
         """See Run."""
-        self._tags["mlflow.note.content"] = markdown
+        self._tags["mlflow.note.content"] = LINK.sub(f"]({self._place}/artifacts/", markdown)
 
     def flush(self) -> None:
         """Sends what has been gathered, in as few calls as MLflow admits."""

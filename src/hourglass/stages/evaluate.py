@@ -58,8 +58,10 @@ FEW = (
 FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
 WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
 
-Under **Artifacts**: `report.html`, the whole report; `leaderboard.png`, the table above as a
-picture; `reconstructions.png`, rows as each loss reconstructs them."""
+[The whole report](artifact:report.html) ·
+[the table above as a picture](artifact:leaderboard.png) ·
+[rows as each loss reconstructs them](artifact:reconstructions.png) ·
+[bits of each column](artifact:columns.png) · [curves](artifact:curves.png)"""
 
 
 def run(params: Params, paths: Paths) -> None:

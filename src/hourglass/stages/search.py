@@ -58,8 +58,8 @@ BEST = """**Ahead: {ahead} {unit}.** Whether that is more than luck, the run `ev
 
 {table}
 
-Under **Artifacts**: `search.png`, every trial; `trials.csv`, the same as a table; `best.yaml`, the
-best trial of each loss as train reads it.
+[Every trial as a picture](artifact:search.png) · [as a table](artifact:trials.csv) ·
+[the best trial of each loss, as train reads it](artifact:best.yaml)
 """
 
 

@@ -46,7 +46,8 @@ Whether that is more than luck, the run `evaluate` says.
 
 Bits per feature of fits with the best configuration of each loss. To compare how they learned,
 select children and draw `curve/val_gauss_bits`: it compares across losses, `val_loss` doesn't.
-Under **Artifacts**: `fits.csv` has a row for each fit, `curves.csv` for each epoch."""
+[A row for each fit](artifact:fits.csv) · [for each epoch](artifact:curves.csv) ·
+[for each width of the bottleneck](artifact:widths.csv)"""
 
 
 def run(params: Params, paths: Paths) -> None:
