@@ -1,4 +1,4 @@
-"""AUROC of Hourglass's code lengths beside PyOD's detectors, on tables with labels.
+"""AUROC of Hourglass's scores beside PyOD's detectors, on tables with labels.
 
     pip install pyod --no-deps; pip install numba
     python benchmarks/anomaly.py --data FOLDER [--seeds 3] [--rows 10000] [--tables NAME ...]
@@ -95,7 +95,8 @@ def compare(x_NF: Array, y_N: Array, seed: int) -> dict[str, float]:
         ]
         numbers = json.loads((folder / "reports/evaluate/delivered.json").read_text())
     found = {
-        "Hourglass, code length": numbers["auroc"],
+        "Hourglass, surprise": numbers["auroc"],
+        "Hourglass, code length": numbers["auroc_code_length"],
         "Hourglass, hidden values": numbers["auroc_masked"],
     }
     shown_NF = x_NF[:, x_NF[train].std(axis=0) > 0]

@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 
 from hourglass import codelength
-from hourglass.codelength import Calibration, Code, bits, candidates, cross_fitted_bits, fit
+from hourglass.codelength import Alone, Calibration, Code, bits, candidates, cross_fitted_bits, fit
 from hourglass.errors import DataError, TrainingError
 from hourglass.schema import Column, Kind
 
@@ -433,3 +433,32 @@ def test_a_forced_family_that_does_not_fit_the_kind_is_refused():
     x = one([0.0, 1.0, 1.0])
     with pytest.raises(ValueError, match=r"'x' \(binary\) can be coded by bernoulli, not by gauss"):
         fit(x, x, [column(Kind.BINARY)], ["gauss"])
+
+
+# --- values without a model -----------------------------------------------------------------------
+
+
+def test_alone_a_column_is_coded_around_its_mean_or_its_median_whichever_is_cheaper():
+    rng = np.random.default_rng(3)
+    normal, heavy = rng.normal(5, 2, 4001), rng.laplace(-3, 1, 4001)
+    heavy[:40] += 400  # far from the median, and the mean goes with them
+    target = np.stack([normal, heavy], axis=1)
+    columns = [Column(n, Kind.CONTINUOUS, None, None, None, 0) for n in "ab"]
+    own = Alone.of(target, columns)
+    assert own.middle_W[0] == pytest.approx(normal.mean(), abs=0.1)
+    assert own.middle_W[1] == np.median(heavy)
+    entropy = np.log2(2 * np.sqrt(2 * np.pi * np.e))
+    assert own.bits(target)[:, 0].mean() == pytest.approx(entropy, abs=0.02)
+    again = Alone.from_json(json.loads(json.dumps(own.to_json())))
+    np.testing.assert_array_equal(again.bits(target), own.bits(target))
+
+
+def test_alone_levels_and_flags_cost_their_entropy_and_gaps_nothing():
+    rng = np.random.default_rng(4)
+    target = np.stack([rng.random(4000) < 0.25, rng.integers(0, 4, 4000)], axis=1).astype(float)
+    target[:100, 1] = np.nan
+    levels = Column("level", Kind.CATEGORICAL, None, None, None, 0, ("a", "b", "c", "d"))
+    found = Alone.of(target, [Column("flag", Kind.BINARY, 1.0, 0.0, 1.0, 0), levels]).bits(target)
+    assert found[:, 0].mean() == pytest.approx(0.811, abs=0.02)
+    assert found[100:, 1].mean() == pytest.approx(2.0, abs=0.02)
+    assert (found[:100, 1] == 0).all()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
 from tests.fits import (
     MIXED,
     TEST,
@@ -151,7 +152,7 @@ def test_rows_count_by_their_weights(opened):
     count_N = np.linspace(1, 3, 40)
     weighted = replace(opened, count_N=count_N)
     bits_NF = np.arange(240.0).reshape(40, 6)
-    found = weighted.measured(bits_NF, bits_NF + 2, np.full(40, 6.0), TEST)
+    found = weighted.measured(bits_NF, bits_NF + 2, bits_NF, np.full(40, 6.0), TEST)
     expected = np.average(bits_NF.mean(axis=1) + 1, weights=count_N)
     assert found["bits_per_feature"] == pytest.approx(expected)
     assert found["bits_per_feature_masked"] == pytest.approx(expected + 2)
@@ -407,16 +408,20 @@ def test_the_summary_says_when_test_rows_disagree(tables, bundles):
     assert found["not_worse"] == behind
 
 
-def test_labels_tell_how_well_code_lengths_find_anomalous_rows(bundles, opened):
+def test_labels_tell_how_well_bits_find_anomalous_rows(root, bundles, opened):
     plain = evaluation.score_losses(bundles, opened)["mse"].metrics
     assert "auroc" not in plain
     bundle = next(iter(bundles["mse"].values()))
     answer_NW, extra_N = bundle.written(opened.rows_NF)
-    bits_N = bundle.code_length(opened.rows_NF, answer_NW).sum(axis=1) + extra_N
-    worst_N = np.argsort(-bits_N)[:5]
+    surprise_N = bundle.surprise(opened.rows_NF, answer_NW).sum(axis=1) + extra_N / 2
+    worst_N = np.argsort(-surprise_N)[:5]
     unusual_N = np.zeros(len(opened.rows_NF))
     unusual_N[worst_N] = 1
     labelled = replace(opened, unusual_N=unusual_N)
     own = evaluation.score_losses(bundles, labelled)["mse"].metrics
     assert own["auroc"][0] == own["average_precision"][0] == 1
+    bits_N = bundle.code_length(opened.rows_NF, answer_NW).sum(axis=1) + extra_N
+    assert own["auroc_code_length"][0] == pytest.approx(roc_auc_score(unusual_N, bits_N))
+    base = evaluation.score_baselines(Paths(root), bundles["mse"], labelled, "standard")
+    assert set(evaluation.DETECTION) <= set(base["pca"].metrics)
     assert 0.5 < own["auroc_masked"][0] <= 1

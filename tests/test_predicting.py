@@ -232,7 +232,7 @@ def test_a_file_without_rows_gives_one_without_answers(made, tmp_path, suffix, w
     frame.to_csv(source, index=False) if suffix == "csv" else frame.to_parquet(source)
     found = scored(Job(source, target, ["id"], way), model)
     assert len(found) == 0
-    names = ["id", *bundle.schema.names, "code_length_bits", "anomaly", "outside_training_range"]
+    names = ["id", *bundle.schema.names, *serving.USUAL_RETURNS[1:]]
     assert list(found.columns) == names + ["error"] * (way == "mark")
 
 

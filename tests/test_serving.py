@@ -176,8 +176,8 @@ def test_rows_that_cannot_be_answered_are_refused(bundle, frame, message):
 
 def test_no_rows_give_no_answers(bundle, mixed):
     none = serving.answer(mixed, people(0))
-    assert (none.shape, list(none.columns)[5]) == ((0, 8), "code_length_bits")
-    assert serving.answer(bundle, pd.DataFrame(columns=list(NAMES), dtype=float)).shape == (0, 6)
+    assert (none.shape, list(none.columns)[5]) == ((0, 9), "code_length_bits")
+    assert serving.answer(bundle, pd.DataFrame(columns=list(NAMES), dtype=float)).shape == (0, 7)
 
 
 # --- levels and gaps ------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_the_signature_tells_types_of_answers(mixed):
     assert signature.inputs.input_names() == list(names)
     assert signature.outputs.input_names() == [*names, *serving.USUAL_RETURNS[1:]]
     kinds = [kind.name for kind in signature.outputs.input_types()]
-    assert kinds == ["double"] * 4 + ["string", "double", "boolean", "string"]
+    assert kinds == ["double"] * 4 + ["string", "double", "double", "boolean", "string"]
 
 
 # --- packed by MLflow -----------------------------------------------------------------------------
@@ -406,14 +406,18 @@ def asked(*returned: str, share: float = 0.01) -> serving.Asked:
 def test_just_what_is_asked_for_is_returned(mixed):
     names = list(mixed.schema.names)
     every = serving.answer(mixed, people(), asked(*serving.RETURNS))
-    shares, latent = [f"{n}_bits" for n in names], ["latent_1", "latent_2"]
-    assert list(every.columns) == [*names, *serving.USUAL_RETURNS[1:], *shares, *latent]
+    shares, surprises = ([f"{n}{end}" for n in names] for end in ("_bits", "_surprise_bits"))
+    latent = ["latent_1", "latent_2"]
+    assert list(every.columns) == [
+        *(*names, *serving.USUAL_RETURNS[1:], *shares, *surprises, *latent)
+    ]
     pd.testing.assert_frame_equal(
         serving.answer(mixed, people()), every[[*names, *serving.USUAL_RETURNS[1:]]]
     )
     for name, columns in (("latent", latent), ("shares", shares), ("anomaly", ["anomaly"])):
         pd.testing.assert_frame_equal(serving.answer(mixed, people(), asked(name)), every[columns])
     np.testing.assert_allclose(every[shares].sum(axis=1), every["code_length_bits"])
+    np.testing.assert_allclose(every[surprises].sum(axis=1), every["surprise_bits"])
 
 
 def test_the_latent_is_what_the_decoder_reads(bundle):
@@ -424,6 +428,29 @@ def test_the_latent_is_what_the_decoder_reads(bundle):
     np.testing.assert_allclose(
         bundle.scaler.inverse(scaled), bundle.reconstruct(rows(5)), rtol=1e-5
     )
+
+
+def test_the_surprise_is_the_mean_of_the_code_lengths_with_and_without_the_model(bundle):
+    """Without it: around the middle of the column, calibrated on the same rows."""
+    x_NF = np.asarray(rows(60), np.float64)
+    found = serving.answer(bundle, x_NF)
+    columns, alone = bundle.schema.columns, []
+    for around_F in (np.mean(x_NF, axis=0), np.median(x_NF, axis=0)):
+        around_NF = np.broadcast_to(around_F, x_NF.shape)
+        alone.append(codelength.bits(codelength.fit(x_NF, around_NF, columns), x_NF, around_NF))
+    nearer_F = alone[1].sum(axis=0) < alone[0].sum(axis=0)
+    alone_N = np.where(nearer_F, alone[1], alone[0]).sum(axis=1)
+    expected_N = (found["code_length_bits"] + alone_N) / 2
+    np.testing.assert_allclose(found["surprise_bits"], expected_N)
+
+
+def test_a_row_that_the_model_copies_is_surprising_by_its_values(bundle):
+    """Why there are two codes: what the bottleneck carries of a row is free in the first."""
+    far, x_NF = np.full((1, 3), 40.0), rows()
+    answers_NF = bundle.reconstruct(x_NF)
+    usual_N = bundle.code_length(x_NF, answers_NF).sum(axis=1)
+    assert bundle.code_length(far, far).sum() <= usual_N.min()
+    assert bundle.surprise(far, far).sum() > 2 * bundle.surprise(x_NF, answers_NF).sum(axis=1).max()
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hourglass import codelength, hiding, losses, models, wide
-from hourglass.codelength import Calibration
+from hourglass.codelength import Alone, Calibration
 from hourglass.errors import DataError, UnknownNameError
 from hourglass.inputs import Inputs
 from hourglass.losses import Context, Loss
@@ -97,7 +97,8 @@ class Bundle:
         loss: Holds the head that turns raw decoder output into a reconstruction.
         calibration: The residual model of each column, fitted on validation rows; None before.
         masked: The same for values that were hidden from the model, see `hiding.answers`.
-        usual: The range of training values, and the code lengths of validation rows.
+        alone: The code of each value without the model.
+        usual: The range of training values, and the surprise of validation rows.
     """
 
     recipe: Recipe
@@ -108,6 +109,7 @@ class Bundle:
     loss: Loss | Heads
     calibration: Calibration | None = None
     masked: Calibration | None = None
+    alone: Alone | None = None
     usual: Usual | None = None
 
     def reconstruct(self, rows_NF: NDArray[Any]) -> Array:
@@ -186,17 +188,17 @@ class Bundle:
         columns, some_NF = self.schema.columns, rows_NF[hiding.asked(rows_NF)]
         hidden_NW = hiding.answers(self.reconstruct, some_NF, columns)[1]
         found = self.answered(rows_NF)
-        calibration = codelength.fit(rows_NF, found.reconstruction_NW, columns)
-        bits_NF = codelength.bits(calibration, rows_NF, found.reconstruction_NW)
+        ready = replace(
+            self,
+            calibration=codelength.fit(rows_NF, found.reconstruction_NW, columns),
+            masked=codelength.fit(some_NF, hidden_NW, columns),
+            alone=Alone.of(rows_NF, columns),
+        )
+        bits_NF = ready.surprise(rows_NF, found.reconstruction_NW)
         low_F, high_F = extent or tuple(
             edge.reduce(found.scaled_NF).astype(np.float64) for edge in (np.fmin, np.fmax)
         )
-        return replace(
-            self,
-            calibration=calibration,
-            masked=codelength.fit(some_NF, hidden_NW, columns),
-            usual=Usual.of(low_F, high_F, bits_NF.sum(axis=1) + found.extra_N),
-        )
+        return replace(ready, usual=Usual.of(low_F, high_F, of_rows(bits_NF, found.extra_N)))
 
     def masked_code_length(self, rows_NF: Array) -> Array:
         """Bits of each entry while it is hidden from the model, (N, F); 0 where missing."""
@@ -204,6 +206,18 @@ class Bundle:
             raise ValueError("the bundle is not calibrated yet")
         hidden_NW = hiding.answers(self.reconstruct, rows_NF, self.schema.columns)[1]
         return codelength.bits(self.masked, rows_NF, hidden_NW)
+
+    def surprise(self, rows_NF: NDArray[Any], reconstruction_NW: Array) -> Array:
+        """How unusual each value is, (N, F), in bits; 0 where missing.
+
+        The mean of its code length given what the model says of it and of its code length around
+        the middle of its column: minus log2 of the geometric mean of two probabilities (a
+        logarithmic opinion pool, Genest & Zidek 1986). What the bottleneck carries is free in the
+        first: a row that is unusual as a whole may be reconstructed well; the second sees it.
+        """
+        if self.alone is None:
+            raise ValueError("the bundle is not calibrated yet")
+        return (self.code_length(rows_NF, reconstruction_NW) + self.alone.bits(rows_NF)) / 2
 
     def save(self, folder: Path) -> None:
         """Writes model.json and weights.safetensors into `folder` in one step."""
@@ -221,6 +235,7 @@ class Bundle:
             "scaler": self.scaler.to_json(),
             "calibration": self.calibration.to_json() if self.calibration else None,
             "masked": self.masked.to_json() if self.masked else None,
+            "alone": self.alone.to_json() if self.alone else None,
             "usual": self.usual.to_json() if self.usual else None,
         }
         with replacing(folder) as beside:
@@ -261,8 +276,19 @@ class Bundle:
             for name in ("calibration", "masked")
         )
         ready = (inputs.eval(), autoencoder.eval(), loss.eval())
+        alone = Alone.from_json(model["alone"]) if model["alone"] else None
         usual = Usual.from_json(model["usual"]) if model["usual"] else None
-        return cls(recipe, schema, scaler, *ready, calibration, masked, usual)
+        return cls(recipe, schema, scaler, *ready, calibration, masked, alone, usual)
+
+
+def of_rows(surprise_NF: Array, extra_N: Array) -> Array:
+    """How unusual rows are, (N,), in bits.
+
+    Args:
+        surprise_NF: See `Bundle.surprise`.
+        extra_N: What the bottleneck costs, which one of the two codes has to pay.
+    """
+    return np.asarray(surprise_NF.sum(axis=1) + extra_N / 2)
 
 
 @contextmanager

@@ -171,6 +171,60 @@ def bits(calibration: Calibration, target_ND: Array, reconstruction_NW: Array) -
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """Codes values without a model: each around the middle of its column.
+
+    Attributes:
+        middle_W: Of each number of the wide form: the mean or, of a column of numbers that takes
+            fewer bits around it, the median.
+        calibration: How values scatter around it.
+    """
+
+    middle_W: Array
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, rows_NF: Array, columns: Sequence[Column]) -> Self:
+        """Fits the codes to rows in original units, as `fit` does.
+
+        Raises:
+            As `fit`.
+        """
+        rows_NF = np.asarray(rows_NF, np.float64)
+        _require_observations(rows_NF, columns)
+        widths, wide_NW = [column.width for column in columns], wide.expand(rows_NF, columns)
+        is_number_W = np.repeat([c.kind in (Kind.CONTINUOUS, Kind.COUNT) for c in columns], widths)
+        mean_W = np.nanmean(wide_NW, axis=0)
+        median_W = np.where(is_number_W, np.nanmedian(wide_NW, axis=0), mean_W)
+        around = [cls._around(middle_W, rows_NF, columns) for middle_W in (mean_W, median_W)]
+        mean_F, median_F = (own.bits(rows_NF).sum(axis=0) for own in around)
+        nearer_F = median_F < mean_F
+        codes = [own.calibration.codes for own in around]
+        chosen = tuple(codes[int(second)][f] for f, second in enumerate(nearer_F))
+        return cls(np.where(nearer_F.repeat(widths), median_W, mean_W), Calibration(chosen))
+
+    @classmethod
+    def _around(cls, middle_W: Array, rows_NF: Array, columns: Sequence[Column]) -> Self:
+        everywhere_NW = np.broadcast_to(middle_W, (len(rows_NF), len(middle_W)))
+        return cls(middle_W, fit(rows_NF, everywhere_NW, columns))
+
+    def bits(self, rows_NF: Array) -> Array:
+        """Code length of each value, (N, F); 0 where missing."""
+        everywhere_NW = np.broadcast_to(self.middle_W, (len(rows_NF), len(self.middle_W)))
+        return bits(self.calibration, rows_NF, everywhere_NW)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for json.dump; `from_json` gives back every bit of it."""
+        return {"middle_W": self.middle_W.tolist(), "calibration": self.calibration.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Rebuilds it from what `to_json` gave."""
+        middle_W = np.array(data["middle_W"], np.float64)
+        return cls(middle_W, Calibration.from_json(data["calibration"]))
+
+
 def cross_fitted_bits(
     target_ND: Array,
     reconstruction_NW: Array,

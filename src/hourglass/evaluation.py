@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hourglass import baselines, codelength, hiding, metrics, scaling, trials, wide
-from hourglass.bundle import Bundle
+from hourglass.bundle import Bundle, of_rows
 from hourglass.catalog import listed, nearest
+from hourglass.codelength import Alone
 from hourglass.errors import ConfigError
 from hourglass.moments import evenly
 from hourglass.paths import Paths, existing, read_csv
@@ -54,7 +55,11 @@ LEADERBOARD = (
 
 
 # Beside these where labels say which rows are anomalous.
-DETECTION = ("auroc", "average_precision", "auroc_masked", "average_precision_masked")
+DETECTION = tuple(
+    f"{name}{of}"
+    for of in ("", "_code_length", "_masked")
+    for name in ("auroc", "average_precision")
+)
 PLAIN = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
 # Values that are scored; of larger tests evenly spaced rows are: an interval over eight million
 # values is dominated by the seeds.
@@ -92,13 +97,19 @@ class Test:
         return hiding.asked(self.rows_NF)
 
     def measured(
-        self, bits_NF: Array, masked_NF: Array, extra_N: Array, answer_NW: Array
+        self,
+        bits_NF: Array,
+        masked_NF: Array,
+        surprise_NF: Array,
+        extra_N: Array,
+        answer_NW: Array,
     ) -> dict[str, float]:
         """Both code lengths in bits per feature first, then every metric.
 
         Args:
             bits_NF: Of each value.
             masked_NF: Of each value of the rows `asked` while it is hidden.
+            surprise_NF: See `Bundle.surprise`.
             extra_N: Of each row beside its values.
             answer_NW: Reconstructions.
         """
@@ -111,14 +122,15 @@ class Test:
                 masked_NF, seen_NF[few], extra_N[few], few_N
             ),
             **metrics.measure(self.wide_NW, answer_NW, self.scale_W),
-            **self._detected(row_N, slice(None), ""),
+            **self._detected(of_rows(surprise_NF, extra_N), slice(None), ""),
+            **self._detected(row_N, slice(None), "_code_length"),
             **self._detected(masked_N, few, "_masked"),
         }
 
     def _detected(
         self, bits_N: Array, at: NDArray[np.int64] | slice, suffix: str
     ) -> dict[str, float]:
-        """How well a code length tells anomalous rows, if labels say which they are."""
+        """How well a score in bits tells anomalous rows, if labels say which they are."""
         if self.unusual_N is None:
             return {}
         found = metrics.detection(bits_N, self.unusual_N[at])
@@ -245,7 +257,8 @@ def score_losses(bundles: Bundles, test: Test) -> dict[str, Scores]:
             answer_NW, extra_N = bundle.written(test.rows_NF)
             bits_NF = bundle.code_length(test.rows_NF, answer_NW)
             masked_NF = bundle.masked_code_length(test.rows_NF[test.asked])
-            measured = test.measured(bits_NF, masked_NF, extra_N, answer_NW)
+            surprise_NF = bundle.surprise(test.rows_NF, answer_NW)
+            measured = test.measured(bits_NF, masked_NF, surprise_NF, extra_N, answer_NW)
             scores[loss].add(_column_bits(bits_NF, test), measured)
     return scores
 
@@ -288,6 +301,7 @@ def _answers(data: trials.Data, test: Test, scaler: str, latent_dim: int) -> dic
     def masked(answer: Answering, rows_NF: Array) -> Array:
         return hiding.answers(answer, rows_NF, columns)[1]
 
+    alone_NF = Alone.of(data.val_NF, columns).bits(test.rows_NF)
     answers, val_NF, few_NF = {}, data.val_NF[hiding.asked(data.val_NF)], test.rows_NF[test.asked]
     for name in baselines.BASELINES:
         answer = fitting(name, latent_dim)
@@ -296,7 +310,8 @@ def _answers(data: trials.Data, test: Test, scaler: str, latent_dim: int) -> dic
         bits_NF = codelength.bits(fitted, test.rows_NF, answer_NW)
         fitted = codelength.fit(val_NF, masked(answer, val_NF), columns)
         masked_NF = codelength.bits(fitted, few_NF, masked(answer, few_NF))
-        measured = test.measured(bits_NF, masked_NF, np.zeros(len(bits_NF)), answer_NW)
+        surprise_NF, none_N = (bits_NF + alone_NF) / 2, np.zeros(len(bits_NF))
+        measured = test.measured(bits_NF, masked_NF, surprise_NF, none_N, answer_NW)
         rows = bits_NF.sum(axis=1), masked_NF.sum(axis=1)
         answers[name] = _column_bits(bits_NF, test), measured, rows
     return answers

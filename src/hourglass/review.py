@@ -349,7 +349,7 @@ def _other_ruler(found: Findings) -> list[str]:
 
 
 def _detected(found: Findings) -> list[str]:
-    """How well the delivered model's code length tells anomalous rows, where labels say which."""
+    """How well the delivered model's bits tell anomalous rows, where labels say which."""
     own, unusual_N = found.metrics, found.test.unusual_N
     if unusual_N is None or "auroc" not in own:
         return []
@@ -357,13 +357,13 @@ def _detected(found: Findings) -> list[str]:
     label = evaluation.label_text(
         float(np.asarray(found.test.label_N)[unusual_N == 1][0]), found.schema.labels
     )
-    baseline = found.baselines["pca"].mean("auroc")
-    hidden = f"; that of hidden values {own['auroc_masked']:.3f}" if "auroc_masked" in own else ""
+    pca = found.baselines["pca"].mean("auroc")
     return [
-        f"{count} of {of} test rows are labelled {label!r}. The code length of a row tells them "
-        f"from the others with an AUROC of {own['auroc']:.3f} (average precision "
-        f"{own['average_precision']:.3f}){hidden}; a PCA's code length {baseline:.3f}. No label "
-        "was used in choosing."
+        f"{count} of {of} test rows are labelled {label!r}. How surprising a row is "
+        f"(surprise_bits) tells them from the others with an AUROC of {own['auroc']:.3f} (average "
+        f"precision {own['average_precision']:.3f}), its code length with "
+        f"{own['auroc_code_length']:.3f}; with a PCA in the model's place the first would be "
+        f"{pca:.3f}. No label was used in choosing."
     ]
 
 

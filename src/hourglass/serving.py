@@ -20,16 +20,26 @@ from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
 from hourglass import given, wide
-from hourglass.bundle import Answered, Bundle
+from hourglass.bundle import Answered, Bundle, of_rows
 from hourglass.catalog import nearest
 from hourglass.errors import DataError, HourglassError, UnknownNameError
 from hourglass.schema import Array, Kind
 
 CODE_LENGTH = "code_length_bits"  # name of the column with each row's code length
+SURPRISE = "surprise_bits"
 ANOMALY = "anomaly"
 OUTSIDE = "outside_training_range"
-RETURNS = ("reconstruction", CODE_LENGTH, ANOMALY, OUTSIDE, "shares", "latent")
-USUAL_RETURNS = RETURNS[:4]
+RETURNS = (
+    "reconstruction",
+    CODE_LENGTH,
+    SURPRISE,
+    ANOMALY,
+    OUTSIDE,
+    "shares",
+    "surprise_shares",
+    "latent",
+)
+USUAL_RETURNS = RETURNS[:5]
 NAMED = 5  # columns outside the training range that an answer names, at most
 ENTRY = Path(__file__).with_name("serving_entry.py")  # what MLflow runs instead of unpickling
 
@@ -90,10 +100,12 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
 
     - reconstruction: each feature by its name (of a level: the most probable one; where a value was
       missing: what the model fills in).
-    - code_length_bits: the bits that the row takes to write down; high means unusual.
-    - anomaly: whether that is more than all but `params["anomaly_share"]` of validation rows take.
+    - code_length_bits: the bits that the row takes to write down, given what the model says of it.
+    - surprise_bits: how unusual the row is, see `Bundle.surprise`; anomalies are ranked by it.
+    - anomaly: whether that is more than in all but `params["anomaly_share"]` of validation rows.
     - outside_training_range: names of columns whose value no training row reached; else "".
-    - shares: `<feature>_bits`, what each column takes of them.
+    - shares: `<feature>_bits`, what each column takes of the code length.
+    - surprise_shares: `<feature>_surprise_bits`, what each column takes of the surprise.
     - latent: `latent_1`, ...: the bottleneck.
     """
 
@@ -181,19 +193,24 @@ def _frame(bundle: Bundle, rows_NF: Array, found: Answered, asked: Asked) -> pd.
         raise ValueError("the bundle is not calibrated yet")
     names, wanted = Names.of(bundle), set(asked.returned)
     bits_NF = bundle.code_length(rows_NF, found.reconstruction_NW)
-    bits_N = bits_NF.sum(axis=1) + found.extra_N
+    surprise_NF = bundle.surprise(rows_NF, found.reconstruction_NW)
+    surprise_N = of_rows(surprise_NF, found.extra_N)
     columns: dict[str, Any] = {}
     if "reconstruction" in wanted:
         columns |= _reconstruction(bundle, found.reconstruction_NW)
     if CODE_LENGTH in wanted:
-        columns[names.code_length] = bits_N
+        columns[names.code_length] = bits_NF.sum(axis=1) + found.extra_N
+    if SURPRISE in wanted:
+        columns[names.surprise] = surprise_N
     if ANOMALY in wanted:
-        columns[names.anomaly] = bits_N > bundle.usual.threshold(asked.anomaly_share)
+        columns[names.anomaly] = surprise_N > bundle.usual.threshold(asked.anomaly_share)
     if OUTSIDE in wanted:
         outside_NF = bundle.usual.outside(found.scaled_NF)
         columns[names.outside] = _named(outside_NF, bundle.schema.names)
     if "shares" in wanted:
         columns |= dict(zip(names.shares, bits_NF.T, strict=True))
+    if "surprise_shares" in wanted:
+        columns |= dict(zip(names.surprise_shares, surprise_NF.T, strict=True))
     if "latent" in wanted:
         columns |= dict(zip(names.latent, found.latent_NL.T, strict=True))
     return pd.DataFrame(columns)
@@ -227,9 +244,11 @@ class Names:
     """
 
     code_length: str
+    surprise: str
     anomaly: str
     outside: str
     shares: tuple[str, ...]
+    surprise_shares: tuple[str, ...]
     latent: tuple[str, ...]
 
     @classmethod
@@ -237,11 +256,14 @@ class Names:
         """The names for a bundle's answers."""
         features = bundle.schema.names
         taken = set(features)
-        length, anomaly, outside = _apart([CODE_LENGTH, ANOMALY, OUTSIDE], taken)
-        shares = tuple(_apart([f"{name}_bits" for name in features], taken))
+        length, surprise, anomaly, outside = _apart(USUAL_RETURNS[1:], taken)
+        shares, surprise_shares = (
+            tuple(_apart([f"{name}_{what}" for name in features], taken))
+            for what in ("bits", SURPRISE)
+        )
         latent_dim = bundle.recipe.architecture.latent_dim
         latent = tuple(_apart([f"latent_{i + 1}" for i in range(latent_dim)], taken))
-        return cls(length, anomaly, outside, shares, latent)
+        return cls(length, surprise, anomaly, outside, shares, surprise_shares, latent)
 
 
 def _apart(names: Iterable[str], taken: set[str]) -> Iterable[str]:
@@ -280,8 +302,8 @@ def signature(bundle: Bundle, anomaly_share: float = Asked.anomaly_share) -> Mod
     inputs = Signature([ColSpec(any_number, n) for n in names]) if tabular else None
     types = ["string" if c.kind is Kind.CATEGORICAL else "double" for c in columns]
     every = zip(
-        [*types, "double", "boolean", "string"],
-        [*names, own.code_length, own.anomaly, own.outside],
+        [*types, "double", "double", "boolean", "string"],
+        [*names, own.code_length, own.surprise, own.anomaly, own.outside],
         strict=True,
     )
     outputs = Signature([ColSpec(kind, name) for kind, name in every])

@@ -1,6 +1,6 @@
-"""What is usual of a model's rows: the range of training values, code lengths of validation rows.
+"""What is usual of a model's rows: the range of training values, the surprise of validation rows.
 
-Shapes: N rows, F features, Q kept code lengths.
+Shapes: N rows, F features, Q kept quantiles.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hourglass.schema import Array
 
-KEPT = 1001  # code lengths at most: of more rows evenly spaced quantiles
+KEPT = 1001  # rows at most: of more rows evenly spaced quantiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Usual:
     Attributes:
         low_F: Smallest training value of each column, scaled; NaN where nothing was observed.
         high_F: The largest, likewise.
-        bits_Q: Code lengths of validation rows in ascending order, bits.
+        bits_Q: How unusual validation rows are, ascending, bits; see `Bundle.surprise`.
     """
 
     low_F: Array
@@ -30,7 +30,7 @@ class Usual:
 
     @classmethod
     def of(cls, low_F: Array, high_F: Array, bits_N: Array) -> Self:
-        """Keeps quantiles of the code lengths where there are many."""
+        """Keeps quantiles of the bits where there are many."""
         bits_Q = np.sort(bits_N)
         if len(bits_Q) > KEPT:
             bits_Q = np.quantile(bits_Q, np.linspace(0, 1, KEPT), method="inverted_cdf")

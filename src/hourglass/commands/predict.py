@@ -24,8 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         dest="returned",
         metavar="NAME",
-        help="of reconstruction, code_length_bits, anomaly, outside_training_range (these come "
-        "unasked), shares, latent",
+        help="of reconstruction, code_length_bits, surprise_bits, anomaly, outside_training_range "
+        "(these come unasked), shares, surprise_shares, latent",
     )
     parser.add_argument(
         "--on-bad-row",

@@ -25,7 +25,7 @@ from hourglass import (
     review,
     trials,
 )
-from hourglass.bundle import Bundle
+from hourglass.bundle import Bundle, of_rows
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.losses import Range
@@ -236,9 +236,16 @@ def _test_rows(found: review.Findings, bundle: Bundle) -> tuple[list[dict[str, A
     error_NW = np.nan_to_num(test.wide_NW - answer_NW)
     seen_N = np.maximum((~np.isnan(test.wide_NW)).sum(axis=1), 1)
     rmse_N = np.sqrt(np.square(error_NW).sum(axis=1) / seen_N)
+    surprise_N = of_rows(bundle.surprise(test.rows_NF, answer_NW), extra_N)
+    each = zip(test.number_N, bits_N, surprise_N, rmse_N, strict=True)
     rows: list[dict[str, Any]] = [
-        {"row": int(n), "code_length_bits": float(b), "rmse": float(r)}
-        for n, b, r in zip(test.number_N, bits_N, rmse_N, strict=True)
+        {
+            "row": int(n),
+            "code_length_bits": float(b),
+            "surprise_bits": float(s),
+            "rmse": float(r),
+        }
+        for n, b, s, r in each
     ]
     if test.label_N is not None:
         names = found.schema.labels
