@@ -1,9 +1,11 @@
 """AUROC of Hourglass's scores beside PyOD's detectors, on tables with labels.
 
     pip install pyod --no-deps; pip install numba
-    python benchmarks/anomaly.py --data FOLDER [--seeds 3] [--rows 10000] [--tables NAME ...]
+    python benchmarks/anomaly.py [--data FOLDER] [--seeds 3] [--rows 10000] [--tables NAME ...]
 
-FOLDER holds NPZ files with arrays X and y (1: an anomaly), as ADBench has them (Han et al. 2022).
+FOLDER holds NPZ files with arrays X and y (1: an anomaly), as ADBench has them (Han et al. 2022);
+without it tables are made of scikit-learn's: one class with most of its rows taken out is the
+anomaly.
 Each table is split three times: 30 % of the rows test. Hourglass runs its own pipeline there, from
 preprocess to evaluate, with few trials; of the other rows it keeps some to choose by, the others
 train on all of them. All train on anomalies too, as ADBench does, nobody sees a label before the
@@ -18,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
 
 from hourglass import config
@@ -110,27 +113,47 @@ def compare(x_NF: Array, y_N: Array, seed: int) -> dict[str, float]:
     return found
 
 
+def of_folder(folder: Path) -> Iterator[tuple[str, Array, Array]]:
+    """Name, rows and labels of each NPZ file."""
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file, allow_pickle=False) as arrays:
+            yield (
+                file.stem,
+                arrays["X"].astype(np.float64),
+                arrays["y"].astype(np.float64).ravel(),
+            )
+
+
+def made() -> Iterator[tuple[str, Array, Array]]:
+    """The same of scikit-learn's data: 30 malignant tumours, or 80 of one digit, among the rest."""
+    digits, tumours = load_digits(return_X_y=True), load_breast_cancer(return_X_y=True)
+    cases = [("breast_cancer", tumours, 0, 30)]
+    cases += [(f"digits_{digit}", digits, digit, 80) for digit in (0, 1, 4)]
+    for name, (x_NF, class_N), anomalous, count in cases:
+        few = np.random.default_rng(0).permutation(np.flatnonzero(class_N == anomalous))[:count]
+        kept = np.concatenate([np.flatnonzero(class_N != anomalous), few])
+        yield name, x_NF[kept], (class_N[kept] == anomalous).astype(np.float64)
+
+
 def main() -> None:
     """Prints the mean AUROC of each on each table, and over the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of NPZ files")
+    parser.add_argument("--data", type=Path, help="folder of NPZ files")
     parser.add_argument("--tables", nargs="+", help="only these, by the names of their files")
     parser.add_argument("--seeds", type=int, default=3, help="splits")
     parser.add_argument("--rows", type=int, default=10_000, help="of larger tables a random part")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     tables: dict[str, dict[str, float]] = {}
-    for file in sorted(arguments.data.glob("*.npz")):
-        if arguments.tables and file.stem not in arguments.tables:
+    for table, x_NF, y_N in of_folder(arguments.data) if arguments.data else made():
+        if arguments.tables and table not in arguments.tables:
             continue
-        with np.load(file, allow_pickle=False) as arrays:
-            x_NF, y_N = arrays["X"].astype(np.float64), arrays["y"].astype(np.float64).ravel()
         some = np.random.default_rng(0).permutation(len(x_NF))[: arguments.rows]
-        print(f"{file.stem}: {len(some)} rows, {x_NF.shape[1]} columns", flush=True)
+        print(f"{table}: {len(some)} rows, {x_NF.shape[1]} columns", flush=True)
         runs = [compare(x_NF[some], y_N[some], seed) for seed in range(arguments.seeds)]
-        tables[file.stem] = {name: float(np.mean([r[name] for r in runs])) for name in runs[0]}
+        tables[table] = {name: float(np.mean([r[name] for r in runs])) for name in runs[0]}
     if not tables:
-        raise SystemExit(f"no NPZ file in {arguments.data}")
+        raise SystemExit(f"no such NPZ file in {arguments.data}")
     names = list(next(iter(tables.values())))
     print(f"\n{'mean AUROC':28}" + "".join(f"{table:>12}" for table in [*tables, "mean"]))
     for name in names:
