@@ -200,9 +200,9 @@ def test_a_decision_comes_back_from_json_as_it_was():
 
 
 def test_every_outcome_has_a_sentence():
-    outcomes = ("incomparable", "withdrawn", "off", "same")
+    outcomes = ("incomparable", "withdrawn", "off", "same", "settings")
     assert all(Decision(name, 3).sentence(4, "champion") for name in outcomes)
-    assert [Decision(name, 3).promotes for name in outcomes] == [False, False, True, True]
+    assert [Decision(name, 3).promotes for name in outcomes] == [False] * 2 + [True] * 3
 
 
 # --- which models compare -------------------------------------------------------------------------

@@ -255,6 +255,25 @@ def test_a_model_is_registered_once_and_again_when_its_files_are_lost(project, c
 
 
 @pytest.mark.slow
+def test_another_share_of_anomalies_makes_the_champion_s_own_model_champion(project):
+    """A regression: it was tied with itself, and the earlier share stayed in service."""
+
+    def shared(share: float) -> dict:
+        return registered(params(register={"name": "shared", "anomaly_share": share}), project)
+
+    first, second = shared(0.01), shared(0.25)
+    assert (first["version"], second["version"], second["champion"]) == (1, 2, 2)
+    assert second["gate"]["outcome"] == "settings"
+    assert second["gate"]["said"].endswith(
+        "version 2 becomes @champion: it is the model of version 1 with another "
+        "register.anomaly_share"
+    )
+    assert shared(0.25) == second
+    back = shared(0.01)
+    assert (back["version"], back["champion"]) == (1, 1)
+
+
+@pytest.mark.slow
 def test_a_model_that_was_logged_before_a_kill_is_no_second_one(project, monkeypatch):
     """A regression: each kill between the log and the version left a model more in the run."""
     import mlflow

@@ -238,8 +238,9 @@ class Decision:
     Attributes:
         outcome: "first" (no champion that could serve, the baselines are beaten), "better", "tied",
             "worse" (than the champion), "baseline" (one of them is not beaten), "incomparable",
-            "withdrawn" (by a person, when it was the champion), "off" (the gate is), or "same" (the
-            champion is this model, not by the gate).
+            "withdrawn" (by a person, when it was the champion), "off" (the gate is), "same" (the
+            champion is this model, not by the gate), or "settings" (the champion is this model,
+            with other settings of its answers).
         incumbent: Version of the champion at that time.
         why: What people should know of it, without the numbers.
         comparisons: With the baselines, then with the champion.
@@ -257,7 +258,7 @@ class Decision:
     @property
     def promotes(self) -> bool:
         """Whether the model becomes the champion."""
-        return self.outcome in {"first", "better", "off", "same"}
+        return self.outcome in {"first", "better", "off", "same", "settings"}
 
     @property
     def decisive(self) -> Comparison | None:
@@ -301,6 +302,8 @@ class Decision:
             "withdrawn": f"version {version} is not promoted ({stays}): {self.why}; {nonetheless}",
             "off": f"version {version} becomes @{alias}: register.gate is off, nothing is compared",
             "same": f"version {version} is @{alias} already",
+            "settings": f"version {version} becomes @{alias}: it is the model of version "
+            f"{self.incumbent} with another register.anomaly_share",
         }[self.outcome]
 
     def _numbers(self) -> str:

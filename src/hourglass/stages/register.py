@@ -23,7 +23,8 @@ from hourglass.tracking import MlflowTracker, Run, answering, grouped
 log = logging.getLogger(__name__)
 
 EXAMPLE_ROWS = 3
-GATE, BUNDLE = "hourglass.gate", "hourglass.bundle"  # tags
+# Tags; a bundle is a model with the settings of its answers.
+GATE, BUNDLE, MODEL = "hourglass.gate", "hourglass.bundle", "hourglass.model"
 TURNS = 5  # decisions against a champion that changes meanwhile
 COMPARED_ROWS = 64  # on which the ONNX graph must give the model's numbers
 
@@ -93,6 +94,8 @@ def _let_in(
                 start,
                 f"{away.who} took @{registry.alias} from it ({away.when[:10]}: {away.why})",
             )
+        elif holder is not None and holder.tags.get(MODEL, "?") == version.tags.get(MODEL):
+            decision = Decision("settings", start)
         elif params.register_.gate == "off":
             decision = Decision("off", start)
         else:
@@ -266,7 +269,11 @@ def _register(
         source=info.model_uri,
         run_id=run.id,
         model_id=info.model_id,
-        tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
+        tags={
+            BUNDLE: bundle_digest,
+            MODEL: provenance.digest_files(folder),
+            "hourglass.loss": loss,
+        },
         description=_description(paths, report),
     )
 
