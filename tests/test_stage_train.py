@@ -9,7 +9,9 @@ from tests.fits import make_files, schema, spec
 
 from hourglass import config, kept
 from hourglass.config import Params
+from hourglass.errors import ConfigError
 from hourglass.paths import Paths, read_csv
+from hourglass.schema import Column, Kind
 from hourglass.stages import train
 from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
@@ -78,6 +80,23 @@ def test_fits_of_other_bottlenecks_have_a_table_of_their_own(tmp_path):
     widths = read_csv(paths.train("widths.csv"), "train")
     told = [(w["latent_dim"], w["seed"], w["bits_per_feature"], w["failure"]) for w in widths]
     assert told == [("2", "1", "2.0", ""), ("3", "1", "", "diverged")]
+
+
+@pytest.mark.parametrize(
+    ("precision", "levels", "refused"),
+    [("bf16-true", 257, True), ("bf16-true", 256, False), ("16-true", 257, False)]
+    + [("bf16-mixed", 900, False), ("32-true", 900, False), ("16-true", 2049, True)],
+)
+def test_a_precision_that_would_round_levels_is_refused(precision, levels, refused):
+    names = tuple(map(str, range(levels)))
+    column = Column("city", Kind.CATEGORICAL, None, None, None, 0, names)
+    described = replace(schema(), columns=(column,))
+    if not refused:
+        train._refuse_rounded_levels(precision, described)
+        return
+    mixed = precision.replace("true", "mixed")
+    with pytest.raises(ConfigError, match=f"'city' has {levels} levels; use '{mixed}'"):
+        train._refuse_rounded_levels(precision, described)
 
 
 def test_a_killed_train_puts_back_what_it_finished_and_nothing_else(tmp_path):

@@ -18,14 +18,14 @@ from typing import Any
 
 from hourglass import executors, kept, provenance, trials
 from hourglass.config import Params, read_yaml
-from hourglass.errors import TrainingError
+from hourglass.errors import ConfigError, TrainingError
 from hourglass.executors import Cluster, Executor
 from hourglass.kept import Task
 from hourglass.paths import Paths, existing, read_json, write_csv, write_json
 from hourglass.plans import TrainerOptions, is_rank_zero
 from hourglass.progress import Board
 from hourglass.recording import JournalTracker
-from hourglass.schema import Schema
+from hourglass.schema import Kind, Schema
 from hourglass.tracking import (
     MemoryTracker,
     Run,
@@ -38,6 +38,9 @@ from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
+
+# Up to here a precision that holds the rows too tells whole numbers apart.
+EXACT = {"bf16-true": 1 << 8, "16-true": 1 << 11}
 
 NOTE = """**Ahead: {ahead} bits per feature on validation rows, the mean over {seeds} seeds.**
 Whether that is more than luck, the run `evaluate` says.
@@ -57,6 +60,7 @@ def run(params: Params, paths: Paths) -> None:
     bits depend on the width, take no part in the verdict, and are not delivered.
 
     Raises:
+        ConfigError: the precision can't tell the levels of a column apart.
         TrainingError: no loss came through on every seed.
     """
     began = time.monotonic()
@@ -67,6 +71,7 @@ def run(params: Params, paths: Paths) -> None:
             winner.get("rows"), schema.digest, paths.search("best.yaml"), "search"
         )
     settings = params.train
+    _refuse_rounded_levels(settings.precision, schema)
     specs = _specs(params, paths, schema, best)
     specs += _narrower_and_wider(specs, settings.latent_dims)
     totals = {name: sum(spec.name == name for spec in specs) for name in best}
@@ -154,6 +159,18 @@ def _specs(params: Params, paths: Paths, schema: Schema, best: dict[str, Any]) -
         for seed in range(1, settings.seeds + 1)
         for name, winner in best.items()
     ]
+
+
+def _refuse_rounded_levels(precision: str | int, schema: Schema) -> None:
+    """Codes of levels are whole numbers: rounded, a level would be another one without a word."""
+    exact = EXACT.get(str(precision))
+    for column in schema.columns:
+        if exact and column.kind is Kind.CATEGORICAL and column.width > exact:
+            raise ConfigError(
+                f"params.yaml: train.precision: {precision!r} holds whole numbers up to {exact}, "
+                f"but column {column.name!r} has {column.width} levels; use "
+                f"{str(precision).replace('true', 'mixed')!r}, which keeps rows in 32 bits"
+            )
 
 
 def _narrower_and_wider(specs: Sequence[Spec], latent_dims: Sequence[int]) -> list[Spec]:
