@@ -84,8 +84,14 @@ def test_fits_of_other_bottlenecks_have_a_table_of_their_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("precision", "levels", "refused"),
-    [("bf16-true", 257, True), ("bf16-true", 256, False), ("16-true", 257, False)]
-    + [("bf16-mixed", 900, False), ("32-true", 900, False), ("16-true", 2049, True)],
+    [
+        ("bf16-true", 257, True),
+        ("bf16-true", 256, False),
+        ("16-true", 257, False),
+        ("bf16-mixed", 900, False),
+        ("32-true", 900, False),
+        ("16-true", 2049, True),
+    ],
 )
 def test_a_precision_that_would_round_levels_is_refused(precision, levels, refused):
     names = tuple(map(str, range(levels)))
