@@ -115,6 +115,28 @@ def test_a_bug_keeps_its_traceback(project, search):
         main(["search"])
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only")]
+)
+def test_a_place_that_may_not_be_written_is_one_message(project, search, capsys, number, said):
+    search(fail_with(OSError(number, said, "reports/search")))
+    assert main(["search"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: reports/search: {said}; mend that and run the same command again\n"
+    )
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_message(project, search, capsys):
+    (project / "place").touch()
+
+    def make(*_: object) -> None:
+        (project / "place").mkdir(parents=True, exist_ok=True)
+
+    search(make)
+    assert main(["search"]) == 2
+    assert "place: File exists; mend that" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_one_message_with_the_remedy(project, search, capsys):
     search(fail_with(OSError(errno.ENOSPC, "No space left on device", "reports/search/best.yaml")))
     assert main(["search"]) == 2

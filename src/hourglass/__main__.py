@@ -6,6 +6,7 @@ an option. Only what a command needs is imported, and only when it runs.
 
 import argparse
 import contextlib
+import errno
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,10 @@ from hourglass.commands._parsers import own_parser, parser_of
 from hourglass.errors import ConfigError, HourglassError
 from hourglass.stages import STAGES
 
+# What the system says of a place that may not be written, or is something else than it should be.
+REFUSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+)
 AFTER_FULL = "Make room and run the same command again: finished stages and trials are kept"
 SERVERS = ("serve", "dashboard")  # which end by being interrupted
 START = Path.cwd()  # before --directory
@@ -61,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from hourglass.patience import is_full
 
         _end_runs("FAILED")
+        if error.errno in REFUSED and error.filename:
+            said = f"{error.filename}: {error.strerror}; mend that and run the same command again"
+            console.complain("error", said)
+            return 2
         if not is_full(error):
             raise
         where = f": {error.filename} can't be written" if error.filename else ""
