@@ -32,10 +32,9 @@ help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
 		while IFS='|' read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
 
-# A DVC that is killed while it writes its lock file leaves it empty, and refuses to run with it.
 repro: install ## run the pipeline on your data: only what changed runs again; then the verdict
 	@$(BIN)/python -m hourglass check
-	@! test -f .dvc/tmp/rwlock || test -s .dvc/tmp/rwlock || rm .dvc/tmp/rwlock
+	@$(BIN)/python -m hourglass repair >/dev/null
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m hourglass summary
 

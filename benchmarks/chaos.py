@@ -27,6 +27,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from tests.conftest import make_project  # noqa: E402  the folder of the tests is no package
 from tests.kills import TINY, WHOM, Started, differences, files, tracked  # noqa: E402
 
+from hourglass import repairing  # noqa: E402
+from hourglass.paths import Paths  # noqa: E402
+
 STAGES = ("preprocess", "normalize", "search", "train", "evaluate", "register")
 REPRO = ("dvc", "repro")
 
@@ -75,13 +78,13 @@ def once(slot: Slot, seed: int) -> list[str]:
     said = [f"{stage} + {after:.2f} s"]
     for _ in range(rng.choice((1, 2))):
         whom = rng.choices(WHOM, (2, 1, 1))[0]
-        _clear_lock(slot.folder)
+        repairing.run(Paths(slot.folder))  # as `make repro` does
         started = Started(slot.folder, *REPRO)
         said.append(f"killed {started.kill_after(after, whom, rng)} after {after:.2f} s")
         if started.ended() is None:
             return [*said, "hangs after the kill"]
         after = rng.uniform(0.0, slot.ends[-1] / 2)
-    _clear_lock(slot.folder)
+    repairing.run(Paths(slot.folder))
     last = Started(slot.folder, *REPRO)
     status = last.ended()
     if status != 0:
@@ -89,13 +92,6 @@ def once(slot: Slot, seed: int) -> list[str]:
         return [*said, how, *last.said()[-600:].splitlines()]
     wrong = differences(slot.folder, slot.expected)
     return [*said, *wrong] if wrong else []
-
-
-def _clear_lock(folder: Path) -> None:
-    """Removes the lock file that a killed DVC left empty, as `make repro` does."""
-    lock = folder / ".dvc" / "tmp" / "rwlock"
-    if lock.exists() and not lock.stat().st_size:
-        lock.unlink()
 
 
 def times(options: argparse.Namespace, root: Path) -> Iterator[tuple[int, list[str]]]:

@@ -119,3 +119,14 @@ def test_a_killed_train_puts_back_what_it_finished_and_nothing_else(tmp_path):
 def test_the_patience_of_finalists_is_their_own():
     own = settings.params(search={"patience": 3}, train={"patience": 9})
     assert all(s.watch == Watch(patience=9) for s in specs(100, params=own))
+
+
+def test_a_process_ends_with_the_one_that_started_it(monkeypatch):
+    """A regression: the others of a fit on several devices waited for a killed one for ever."""
+    parents, ended = iter([7, 7, 1]), []
+    monkeypatch.setattr(train.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(train.os, "_exit", ended.append)
+    monkeypatch.setattr(train.time, "sleep", lambda _: None)
+    train._end_with(7)
+    assert ended == [1]
+    assert next(parents, None) is None

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "answer requests over HTTP with the registered model",
     "summary": "say what the last run found, and where to look",
     "sync": "send to MLflow what it could not take while it was away",
+    "repair": "clear away what a killed DVC left half written",
     "dashboard": "show the search's trials in a browser, with optuna-dashboard",
     "schema": "print the JSON Schema of params.yaml, for editors",
     "completion": "print a script that lets the shell complete commands and options",

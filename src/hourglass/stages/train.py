@@ -8,7 +8,9 @@ so fits over several nodes are all done again.
 """
 
 import logging
+import os
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -63,6 +65,8 @@ def run(params: Params, paths: Paths) -> None:
         ConfigError: the precision can't tell the levels of a column apart.
         TrainingError: no loss came through on every seed.
     """
+    if not is_rank_zero():
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     began = time.monotonic()
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     best = read_yaml(existing(paths.search("best.yaml"), "search"))
@@ -113,6 +117,16 @@ def run(params: Params, paths: Paths) -> None:
     if is_rank_zero():
         kept.forget(paths, but=tasks if several else ())
         shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when the one that started it is gone: else it would wait for it.
+
+    A fit's other processes would find out after half an hour that a killed rank zero is silent.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _found(tasks: Sequence[Task], paths: Paths) -> dict[Task, Result]:
