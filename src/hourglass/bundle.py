@@ -300,8 +300,8 @@ def _whole(folder: Path) -> Iterator[None]:
     except (*wrong, SafetensorError, UnknownNameError) as error:
         said = " ".join(str(error).split())
         raise DataError(
-            f"{folder} holds no whole model of Hourglass ({type(error).__name__}: {said[:200]}): it "
-            "is damaged, or another version wrote it"
+            f"{folder} holds no whole model of Hourglass ({type(error).__name__}: {said[:200]}): "
+            "it is damaged, or another version wrote it"
         ) from error
 
 
