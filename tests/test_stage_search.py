@@ -1,6 +1,7 @@
 """What a search tries, and what of its best trials goes into the finalists' fits."""
 
 import csv
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,3 +266,16 @@ def test_a_pruned_trial_is_recorded_with_a_tag_and_has_not_failed():
     assert child.finished
     assert not child.failed
     assert child.recorded_curve == curve
+
+
+def test_of_a_long_trial_s_curve_some_epochs_are_sent_the_first_and_the_last_among_them():
+    """MLflow's store is what recording costs: of 180 points a trial most of it."""
+    tracker = MemoryTracker()
+    parent = tracker.run("search", "search", {})
+    curve = [{"epoch": float(e), "val_loss": 1 / e} for e in range(1, 61)]
+    result = Result({"bits_per_feature": 1.0}, curve, 1.0)
+    search._record(tracker, parent, Outcome(ONE, 1, {"learning_rate": 0.1}, 1.0, result))
+    (child,) = (run for key, run in tracker.runs.items() if key != "search")
+    epochs = [point["epoch"] for point in child.recorded_curve]
+    assert (len(epochs), epochs[0], epochs[-1]) == (search.CURVE, 1, 60)
+    assert {b - a for a, b in itertools.pairwise(epochs)} == {3, 4}

@@ -4,8 +4,10 @@ Nothing waits for MLflow: what it does not take stays in its journal. What is se
 kill or an outage hid how far it had come, adds nothing: see `tracking`.
 """
 
+import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from hourglass.tracking import DataSet, MlflowRun, MlflowTracker, tracking_uri
 log = logging.getLogger(__name__)
 
 CHUNK = 500  # lines that are held in memory
+SWITCH = 0.0003  # seconds that one thread may keep others of this process waiting
+LOWEST = 19  # of Unix priorities
 GATHER = 0.5  # seconds in which lines are gathered: what a trial says goes out in one call
 FIRST, LONGEST = 1.0, 30.0  # seconds between attempts while MLflow is away
 CLOSING = 120.0  # seconds that a stage waits at its end for MLflow to take the rest
@@ -191,6 +195,18 @@ class Replay:
         return given
 
 
+def _give_way() -> None:
+    """Leaves the processor to the fits: what is recorded may wait until a core is free.
+
+    The thread that hands out trials would else wait 5 ms for this one each time that it comes back
+    from a file. On Linux a thread also has a priority of its own.
+    """
+    sys.setswitchinterval(SWITCH)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+
+
 class Sender(threading.Thread):
     """Sends what a stage writes while it writes, after what other stages have left behind.
 
@@ -218,6 +234,7 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         """Sends until it is stopped."""
+        _give_way()
         self._left = list(_here(self._paths, self._connections, everywhere=False))
         pause = None
         while not self._over.is_set():

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from hourglass import (
     candidates,
     executors,
@@ -26,6 +28,7 @@ from hourglass.errors import TrainingError
 from hourglass.executors import Cluster
 from hourglass.failures import Failures
 from hourglass.losses import Context
+from hourglass.moments import evenly
 from hourglass.paths import Paths, read_json, write_csv, write_json
 from hourglass.plans import TrainerOptions
 from hourglass.progress import Board
@@ -39,6 +42,7 @@ from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
 
+CURVE = 20  # epochs of a trial that MLflow gets, the first and the last among them
 HIDDEN = "hidden"
 
 
@@ -280,7 +284,8 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     child.metrics(
         grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
     )
-    child.curve(outcome.result.curve)
+    curve = outcome.result.curve
+    child.curve([curve[i] for i in np.arange(len(curve))[evenly(len(curve), CURVE)]])
     child.finish(failed=bool(outcome.result.failure))
 
 
