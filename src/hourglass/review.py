@@ -342,8 +342,8 @@ def _other_ruler(found: Findings) -> list[str]:
         return []
     why = "fill gaps, or judge values by the others of their row" if shown else "compress rows"
     return [
-        f"Counted in {unit}, {ahead} is ahead of {selected} by {lead:.4f} on test rows. Is the "
-        f"model to {why}, let that choose: search.objective: "
+        f"Counted in {unit}, {ahead} is ahead of {selected} by {lead:.4f} on test rows. If the "
+        f"model is to {why}, let that choose: search.objective: "
         f"{'code_length_masked' if shown else 'code_length'}."
     ]
 
