@@ -215,6 +215,18 @@ def test_a_spreadsheet_s_decimal_commas_are_read_as_in_training(made, tmp_path, 
     assert (commas["near"] == points["near"].str.replace(".", ",")).all()  # as it stands there
 
 
+def test_a_cell_that_is_no_number_leaves_the_others_their_decimal_commas(made, tmp_path):
+    """A regression: one word in a column of a spreadsheet made all of its rows bad ones."""
+    _, bundle, model = made
+    frame = people(bundle).map(lambda v: str(v).replace(".", ",") if isinstance(v, float) else v)
+    frame.loc[2, "near"] = "broken, it seems"
+    frame.to_csv(tmp_path / "rows.csv", index=False, sep=";")
+    found = scored(Job(tmp_path / "rows.csv", tmp_path / "out.csv", ["id"], "mark"), model)
+    errors = found["error"].fillna("")
+    assert [i for i, text in enumerate(errors) if text] == [2]
+    assert errors[2].startswith("column 'near': 'broken, it seems' is no number")
+
+
 def test_cells_that_mean_a_gap_elsewhere_are_kept_as_they_are(made, tmp_path):
     _, bundle, model = made
     people(bundle).assign(id="NA").to_csv(tmp_path / "rows.csv", index=False)

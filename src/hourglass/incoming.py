@@ -5,7 +5,7 @@ told as where a table is read to be trained on.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from hourglass.errors import ConfigError, DataError
 from hourglass.paths import named
 from hourglass.sources._delimited import Delimited
 from hourglass.sources._files import format_of
-from hourglass.sources._table import Sort, sort_of
 
+WITH_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 TYPES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4) or .parquet"
 
 
@@ -28,7 +28,7 @@ class Chunk:
     """Some rows of a file.
 
     Attributes:
-        rows: All columns; numbers of a text have a decimal point.
+        rows: All columns; numbers of a text have a decimal point where they are asked for.
         kept: Some columns as they stand in the file: pandas would make floats of whole numbers
             beside a gap.
     """
@@ -47,12 +47,13 @@ class Incoming(ABC):
     names: Sequence[str]
 
     @abstractmethod
-    def chunks(self, rows: int, keep: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
         """All rows in their order, at most `rows` a chunk; one empty chunk where there are none.
 
         Args:
             rows: Of a chunk at most.
             keep: Names of the columns in `Chunk.kept`.
+            numbers: Names of the columns that should hold numbers.
 
         Raises:
             DataError: the file can't be read.
@@ -74,21 +75,21 @@ class Texts(Incoming):
         self._table = Delimited(file)
         self.names = self._table.names
 
-    def chunks(self, rows: int, keep: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         none = pa.RecordBatch.from_pydict({n: pa.array([], pa.string()) for n in self.names})
         for batch in [none] if self._table.empty else self._table.texts():
             for start in range(0, max(batch.num_rows, 1), rows):
                 part = batch.slice(start, rows)
                 kept = pa.Table.from_batches([part]).select(list(keep))
-                yield Chunk(self._with_points(part).to_pandas(), kept)
+                yield Chunk(self._with_points(part, numbers).to_pandas(), kept)
 
-    def _with_points(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _with_points(self, batch: pa.RecordBatch, numbers: Collection[str]) -> pa.RecordBatch:
         if self._table.decimal == ".":
             return batch
         for i, name in enumerate(batch.schema.names):
-            if sort_of(self._table.types[name]) is Sort.NUMBER:
-                column = compute.replace_substring(batch.column(i), ",", ".")
+            if name in numbers:  # other cells stay as they are, to be quoted so
+                column = compute.replace_substring_regex(batch.column(i), WITH_COMMA, r"\1.\2")
                 batch = batch.set_column(i, name, column)
         return batch
 
@@ -111,7 +112,12 @@ class Parquet(Incoming):
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
 
-    def chunks(self, rows: int, keep: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(
+        self,
+        rows: int,
+        keep: Sequence[str],
+        numbers: Collection[str],  # noqa: ARG002  they have a type here
+    ) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         count = 0
         try:

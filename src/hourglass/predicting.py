@@ -22,6 +22,7 @@ from hourglass.incoming import Chunk, Incoming
 from hourglass.paths import harmless, replacing
 from hourglass.provenance import digest
 from hourglass.registered import Registered
+from hourglass.schema import Kind
 from hourglass.serving import Answers, Asked
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
     """Writes each chunk that is not there yet into the folder `parts`."""
     rows = max(1, min(MOST_ROWS, CHUNK_VALUES // len(bundle.schema.columns)))
     count = Count()
-    for number, chunk in enumerate(source.chunks(rows, job.keep)):
+    numbers = {c.name for c in bundle.schema.columns if c.kind is not Kind.CATEGORICAL}
+    for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
             found = serving.answers(bundle, chunk.rows.reset_index(drop=True), asked)
@@ -144,7 +146,10 @@ def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
     """The kept columns and the answers; the metadata hold how many rows are of no use."""
     both = [*job.keep, *found.frame.columns]
     if twice := [name for name in both if both.count(name) > 1]:
-        raise ConfigError(f"--keep {twice[0]}: the answers have a column of this name")
+        raise ConfigError(
+            f"--keep {twice[0]}: the answers have a column of this name; leave it out (--return "
+            "names what they hold), or rename it in IN"
+        )
     kept, answers = chunk.kept, found.frame
     if job.on_bad_row == MARK:
         answers = _empty(answers).reindex(range(len(chunk.rows)))

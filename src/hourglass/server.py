@@ -23,7 +23,11 @@ from hourglass.tracking import answering
 log = logging.getLogger(__name__)
 
 MOST = 64 << 20  # bytes of a request
-QUOTES, QUOTED_UP_TO = "Failed to predict data '", "'. \nError: "  # of MLflow's server
+# How MLflow begins to quote the rows of a request, and how it ends.
+QUOTES = (
+    ("Failed to predict data '", "'. \nError: "),
+    ("Failed to enforce schema of data '", "'. Error: "),
+)
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 Message = MutableMapping[str, Any]
@@ -150,7 +154,10 @@ def _told(body: str) -> tuple[str, str]:
     if "stack_trace" in error:
         last = str(error["stack_trace"]).strip().rpartition("\n")[2]
         return code, f"{reason} ({last})"
-    return code, reason.rpartition(QUOTED_UP_TO)[2] if reason.startswith(QUOTES) else reason
+    for begin, end in QUOTES:
+        if reason.startswith(begin):
+            reason = reason.rpartition(end)[2]
+    return code, reason
 
 
 async def _content(receive: Receive) -> bytes | None:
