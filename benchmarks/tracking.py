@@ -11,6 +11,7 @@ round of each is left out.
 
 import argparse
 import contextlib
+import gc
 import os
 import tempfile
 import time
@@ -93,6 +94,7 @@ def main() -> None:
         first = settings(asked, "first")
         preprocess.run(first, Paths(root))
         normalize.run(first, Paths(root))
+        gc.freeze()  # as the command that runs a stage does
         for number in range(asked.rounds + 1):
             turn = list(SIDES) if number % 2 else list(SIDES)[::-1]
             seconds = {side: measured(asked, root, side, number) for side in turn}

@@ -1,5 +1,6 @@
 """Every executor runs pure functions and gives their results; contract over the catalog."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -130,6 +131,17 @@ def test_workers_end_with_a_coordinator_that_was_killed(tmp_path):
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "0\n")
+
+
+def spared(_: int) -> int:
+    return gc.get_freeze_count()
+
+
+def test_workers_leave_what_the_server_imported_out_of_their_rounds_for_garbage():
+    with EXECUTORS.load("processes")(1) as executor:
+        future = executor.submit(spared, 0)
+        collect(executor, [future])
+    assert future.result() > 100_000
 
 
 def test_workers_auto_means_one_a_core():

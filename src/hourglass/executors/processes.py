@@ -1,5 +1,6 @@
 """Runs tasks in processes of this machine that start once and keep their imports."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -81,7 +82,7 @@ class Processes(Executor):
         _restore(self._before)
 
     def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_live_with_parent)
+        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
 
     def _hand_out(self) -> None:
         """Gives idle workers what is queued; the lock is held."""
@@ -160,8 +161,9 @@ def _end(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def _live_with_parent() -> None:
+def _begin() -> None:
     """Leaves Ctrl-C to the parent, and ends when it is gone: else this would wait for ever."""
+    gc.freeze()  # the server's imports: no garbage, and memory that the workers share unwritten
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
