@@ -23,6 +23,7 @@ from hourglass.tracking import (
     end_unfinished,
     grouped,
     short,
+    thinned,
     tracking_uri,
 )
 
@@ -380,3 +381,10 @@ def test_bits_per_feature_stand_before_the_group_of_other_metrics():
         "bits_per_feature_masked": 2.0,
         "validation/rmse": 3.0,
     }
+
+
+@pytest.mark.parametrize(("epochs", "sent"), [(1, 1), (40, 40), (41, 40), (120, 40)])
+def test_of_a_long_curve_evenly_spaced_epochs_are_sent(epochs, sent):
+    curve = [{"epoch": float(e), "val_loss": 1 / e} for e in range(1, epochs + 1)]
+    own = thinned(curve, 40)
+    assert (len(own), own[0], own[-1]) == (sent, curve[0], curve[-1])

@@ -23,9 +23,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import numpy as np
 from filelock import FileLock
 
 from hourglass.errors import TrackingError
+from hourglass.moments import evenly
 from hourglass.paths import Paths, home, replacing
 from hourglass.patience import Store
 from hourglass.schema import Schema
@@ -718,6 +720,18 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table for a description; MLflow draws none of the space between columns."""
     lines = [[f"{cell}&emsp;" for cell in head], ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def thinned(curve: Sequence[Mapping[str, float]], epochs: int) -> Sequence[Mapping[str, float]]:
+    """Evenly spaced epochs of a curve, the first and the last among them.
+
+    MLflow takes longer for a point than for a small fit's step: all of them are in reports/.
+
+    Args:
+        curve: One point an epoch.
+        epochs: How many at most.
+    """
+    return [curve[i] for i in np.arange(len(curve))[evenly(len(curve), epochs)]]
 
 
 def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from hourglass import (
     candidates,
     executors,
@@ -28,7 +26,6 @@ from hourglass.errors import TrainingError
 from hourglass.executors import Cluster
 from hourglass.failures import Failures
 from hourglass.losses import Context
-from hourglass.moments import evenly
 from hourglass.paths import Paths, read_json, write_csv, write_json
 from hourglass.plans import TrainerOptions
 from hourglass.progress import Board
@@ -36,13 +33,13 @@ from hourglass.racing import Drop
 from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
-from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
+from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table, thinned
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
 
-CURVE = 20  # epochs of a trial that MLflow gets, the first and the last among them
+CURVE = 20  # epochs of a trial that MLflow gets
 HIDDEN = "hidden"
 
 
@@ -284,8 +281,7 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     child.metrics(
         grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
     )
-    curve = outcome.result.curve
-    child.curve([curve[i] for i in np.arange(len(curve))[evenly(len(curve), CURVE)]])
+    child.curve(thinned(outcome.result.curve, CURVE))
     child.finish(failed=bool(outcome.result.failure))
 
 

@@ -35,11 +35,14 @@ from hourglass.tracking import (
     data_sets,
     grouped,
     markdown_table,
+    thinned,
 )
 from hourglass.trials import Result, Spec
 from hourglass.watching import Watch
 
 log = logging.getLogger(__name__)
+
+CURVE = 40  # epochs of a fit that MLflow gets
 
 # Up to here a precision that holds the rows too tells whole numbers apart.
 EXACT = {"bf16-true": 1 << 8, "16-true": 1 << 11}
@@ -291,5 +294,5 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
     settings = {"scaler": spec.scaler, "latent_dim": spec.model.latent_dim, "seed": spec.seed}
     child.params({"loss": spec.name, **settings, **spec.hyper})
     child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
-    child.curve(result.curve)
+    child.curve(thinned(result.curve, CURVE))
     child.finish(failed=bool(result.failure))
