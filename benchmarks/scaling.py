@@ -22,11 +22,11 @@ from hourglass.candidates import Candidate
 from hourglass.config import Params
 from hourglass.executors import Executor, start
 from hourglass.losses import Range
+from hourglass.mlflow_runs import MlflowTracker
 from hourglass.paths import Paths
 from hourglass.search import Budget, Space, Study
 from hourglass.stages import normalize, preprocess
 from hourglass.stages import search as stage
-from hourglass.tracking import MlflowTracker
 from hourglass.trials import Result, Spec
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

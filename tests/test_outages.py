@@ -23,11 +23,12 @@ from hourglass import patience
 from hourglass import search as studies
 from hourglass.config import Tracking
 from hourglass.errors import TrackingError
+from hourglass.mlflow_runs import MlflowTracker
 from hourglass.paths import Paths
 from hourglass.patience import Patience
 from hourglass.sending import send_left
 from hourglass.stages import normalize, preprocess, search
-from hourglass.tracking import DataSet, MemoryTracker, MlflowTracker, Run
+from hourglass.tracking import DataSet, MemoryTracker, Run
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
 FITS = 4  # trials in all

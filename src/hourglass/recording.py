@@ -15,9 +15,10 @@ from typing import Any
 
 from hourglass import tracking
 from hourglass.journal import Writer
+from hourglass.mlflow_store import tracking_uri
 from hourglass.paths import Paths
 from hourglass.sending import BEGIN, OPEN, Sender, named_store
-from hourglass.tracking import DataSet, Run, Tracker, short, tracking_uri
+from hourglass.tracking import DataSet, Run, Tracker, short
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from hourglass.bundle import Bundle
 from hourglass.config import Register
 from hourglass.errors import MissingInputError
-from hourglass.tracking import answering, tracking_uri
+from hourglass.mlflow_store import answering, tracking_uri
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from sqlalchemy.engine import make_url
 from hourglass.catalog import listed
 from hourglass.config import Params, read_yaml
 from hourglass.errors import ConfigError, TrackingError
+from hourglass.mlflow_runs import MlflowTracker
+from hourglass.mlflow_store import answering, tracking_uri, user
 from hourglass.paths import Paths
-from hourglass.tracking import MlflowTracker, answering, tracking_uri, user
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,10 @@ from typing import Any
 from hourglass import journal, patience
 from hourglass.errors import TrackingError
 from hourglass.journal import Journal, Lines, Writer
+from hourglass.mlflow_runs import MlflowRun, MlflowTracker
+from hourglass.mlflow_store import tracking_uri
 from hourglass.paths import Paths, home
-from hourglass.tracking import DataSet, MlflowRun, MlflowTracker, tracking_uri
+from hourglass.tracking import DataSet
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ import uvicorn
 from mlflow.pyfunc import scoring_server
 
 from hourglass.errors import ConfigError
+from hourglass.mlflow_store import answering
 from hourglass.registered import Registered
-from hourglass.tracking import answering
 
 log = logging.getLogger(__name__)
 

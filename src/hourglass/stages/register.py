@@ -14,11 +14,13 @@ from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import HourglassError, TrackingError
 from hourglass.gate import Decision, Evidence, Incumbent, Terms
+from hourglass.mlflow_runs import MlflowTracker
+from hourglass.mlflow_store import answering
 from hourglass.paths import Paths, existing, read_csv, read_json, read_text, write_json
 from hourglass.patience import is_outage
 from hourglass.registry import REGISTER, Registry
 from hourglass.schema import Array
-from hourglass.tracking import MlflowTracker, Run, answering, grouped
+from hourglass.tracking import Run, grouped
 
 log = logging.getLogger(__name__)
 
