@@ -39,6 +39,7 @@ class Paths:
     checkpoints = property(lambda self: self.state / "checkpoints")
     # What is not sent yet must not go with a copy of the project.
     journals = property(lambda self: home(self.root) / ".hourglass" / "journals")
+    sender = property(lambda self: home(self.root) / ".hourglass" / "sender")  # who sent last
 
     @property
     def schema(self) -> Path:

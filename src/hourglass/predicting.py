@@ -6,7 +6,7 @@ command goes on after them, and the output has the bytes of an uninterrupted run
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from hourglass.incoming import Chunk, Incoming
 from hourglass.paths import harmless, replacing
 from hourglass.provenance import digest
 from hourglass.registered import Registered
-from hourglass.schema import Kind
+from hourglass.schema import Column, Kind
 from hourglass.serving import Answers, Asked
+from hourglass.spelling import are_plain
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +103,16 @@ def run(job: Job, model: Registered) -> Count:
     return count
 
 
+def numeric(columns: Iterable[Column]) -> set[str]:
+    """Names of the columns whose cells are numbers, of levels too."""
+    return {c.name for c in columns if c.kind is not Kind.CATEGORICAL or are_plain(c.levels)}
+
+
 def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path) -> Count:
     """Writes each chunk that is not there yet into the folder `parts`."""
     rows = max(1, min(MOST_ROWS, CHUNK_VALUES // len(bundle.schema.columns)))
     count = Count()
-    numbers = {c.name for c in bundle.schema.columns if c.kind is not Kind.CATEGORICAL}
+    numbers = numeric(bundle.schema.columns)
     for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
