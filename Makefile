@@ -45,15 +45,15 @@ test: install ## run all tests
 
 # Without MLflow's job runner: nothing here uses it, and it is eight processes with 600 MB that end
 # in tracebacks at Ctrl-C.
-ui: install ## look at runs, pictures and models in MLflow, at http://127.0.0.1:5000
+ui: install ## look at runs, pictures and models in MLflow
 	@: "$${MLFLOW_TRACKING_URI:=sqlite:///mlflow.db}"; \
 	shown=$$(echo "$$MLFLOW_TRACKING_URI" | sed 's#\(://[^/:@]*\):.*@#\1:***@#'); \
 	case "$$MLFLOW_TRACKING_URI" in \
 		http*) echo "Runs are kept by the server at $$shown: open it in a browser.";; \
 		*) $(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' \
 			2>/dev/null || { echo "Port $(PORT) is in use; take another: PORT=5001 make ui" >&2; exit 1; }; \
-		echo "MLflow shows $$shown at http://127.0.0.1:$(PORT) (Ctrl-C ends it)."; \
-		echo "Runs are under Experiments, hourglass, Training runs."; \
+		echo "MLflow shows $$shown (Ctrl-C ends it). Open, and choose hourglass:"; \
+		echo "  http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"; \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/python -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 			--backend-store-uri "$$MLFLOW_TRACKING_URI";; \
