@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from hourglass import figures
+from hourglass import drawing, figures, pictures
+from hourglass.figures import Board
+from hourglass.pictures import Rows
 
 RNG = np.random.default_rng(0)
 TRIALS = [
@@ -23,7 +25,8 @@ POINTS = [
 ]
 ROWS = [
     {"loss": loss, "test": v, "ci_low": v - 0.1, "ci_high": v + 0.1, "verdict": verdict}
-    | {"selected": loss == "mse"}
+    | {"selected": loss == "mse", "tie": "unclear" if verdict == "tied" else ""}
+    | {"difference": v - 2, "difference_low": v - 2.05, "difference_high": v - 1.95}
     for loss, v, verdict in (("mse", 2.0, "best"), ("mae", 2.1, "tied"), ("bce", 2.5, "worse"))
 ]
 WIDTHS = {
@@ -43,29 +46,52 @@ SHAPES = [
     figures.Shape("bce", 20 * RNG.normal(size=50), PLACE, None),
     figures.Shape("mae+poisson", RNG.normal(size=50), PLACE, np.exp(-np.abs(PLACE))),
 ]
+
+
+def board(lines, baselines) -> Board:
+    return Board(lines, baselines, "bits", "95 %", 0.005)
+
+
+def rows(values_KF, names, shape) -> Rows:
+    return Rows(values_KF, [7 + 10 * k for k in range(len(values_KF))], names, shape)
+
+
+def columns(path, by_name, names, shape) -> None:
+    marked = [i % 2 == 1 for i in range(len(names))]
+    pictures.columns(path, by_name, names, shape, marked)
+
+
 DRAWINGS: dict[str, Callable[[Path], None]] = {
     "search": lambda p: figures.search_history(p, TRIALS, "bits"),
     "one trial": lambda p: figures.search_history(p, TRIALS[:1], "bits"),
-    "curves": lambda p: figures.curves(p, POINTS),
+    "curves": lambda p: figures.curves(p, POINTS, ["mse", "mae"]),
     "widths": lambda p: figures.widths(p, WIDTHS, 4),
-    "leaderboard": lambda p: figures.leaderboard(p, ROWS, {"pca": 2.3, "mean": 9.0}, "bits"),
-    "one loss": lambda p: figures.leaderboard(p, ROWS[:1], {"pca": 2.3}, "bits"),
-    "rows of a table": lambda p: figures.reconstructions(p, TABLE, {"mse": TABLE}, NAMES, None),
-    "one row": lambda p: figures.reconstructions(p, TABLE[:1], {"mse": TABLE[:1]}, NAMES, None),
-    "images": lambda p: figures.reconstructions(p, IMAGES, {"mse": IMAGES}, NAMES, (2, 3, 1)),
-    "images in colours": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, NAMES, RGB),
-    "windows": lambda p: figures.reconstructions(p, HOLED, {"mse": IMAGES}, SERIES, (3, 2)),
-    "one channel": lambda p: figures.reconstructions(p, IMAGES[:1], {}, NAMES, (6, 1)),
+    "leaderboard": lambda p: figures.leaderboard(p, board(ROWS, {"pca": 2.3, "mean": 9.0})),
+    "one loss": lambda p: figures.leaderboard(p, board(ROWS[:1], {"pca": 2.3})),
+    "rows of a table": lambda p: pictures.reconstructions(
+        p, rows(TABLE, NAMES, None), {"mse": TABLE}
+    ),
+    "one row": lambda p: pictures.reconstructions(
+        p, rows(TABLE[:1], NAMES, None), {"mse": TABLE[:1]}
+    ),
+    "images": lambda p: pictures.reconstructions(
+        p, rows(IMAGES, NAMES, (2, 3, 1)), {"mse": IMAGES}
+    ),
+    "images in colours": lambda p: pictures.reconstructions(
+        p, rows(HOLED, NAMES, RGB), {"mse": IMAGES}
+    ),
+    "windows": lambda p: pictures.reconstructions(p, rows(HOLED, SERIES, (3, 2)), {"mse": IMAGES}),
+    "one channel": lambda p: pictures.reconstructions(p, rows(IMAGES[:1], NAMES, (6, 1)), {}),
     "residuals": lambda p: figures.residuals(p, SHAPES),
     "residuals of one loss": lambda p: figures.residuals(p, SHAPES[:1]),
-    "image rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], (2, 3, 1)),
-    "coloured rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], RGB),
-    "window rows": lambda p: figures.standouts(p, HOLED, IMAGES, NAMES[:3], (3, 2)),
-    "columns": lambda p: figures.columns(p, {"mse": TABLE[0], "mae": TABLE[1]}, NAMES, None),
-    "many columns": lambda p: figures.columns(p, {"mse": np.arange(99.0)}, ["c"] * 99, None),
-    "pixels": lambda p: figures.columns(p, dict.fromkeys(SIX, IMAGES[0]), NAMES, (2, 3, 1)),
-    "pixels of colours": lambda p: figures.columns(p, {"mse": IMAGES[0]}, NAMES, RGB),
-    "channels": lambda p: figures.columns(p, {"mse": IMAGES[0]}, SERIES, (3, 2)),
+    "image rows": lambda p: pictures.standouts(p, rows(HOLED, NAMES, (2, 3, 1)), IMAGES, NAMES[:3]),
+    "coloured rows": lambda p: pictures.standouts(p, rows(HOLED, NAMES, RGB), IMAGES, NAMES[:3]),
+    "window rows": lambda p: pictures.standouts(p, rows(HOLED, NAMES, (3, 2)), IMAGES, NAMES[:3]),
+    "columns": lambda p: columns(p, {"mse": TABLE[0], "mae": TABLE[1]}, NAMES, None),
+    "many columns": lambda p: columns(p, {"mse": np.arange(99.0)}, ["c"] * 99, None),
+    "pixels": lambda p: columns(p, dict.fromkeys(SIX, IMAGES[0]), NAMES, (2, 3, 1)),
+    "pixels of colours": lambda p: columns(p, {"mse": IMAGES[0]}, NAMES, RGB),
+    "channels": lambda p: columns(p, {"mse": IMAGES[0]}, SERIES, (3, 2)),
 }
 
 
@@ -80,8 +106,8 @@ def test_a_picture_is_drawn_and_the_same_numbers_give_the_same_file(draw, tmp_pa
 
 
 def test_other_numbers_give_another_file(tmp_path):
-    figures.columns(tmp_path / "one.png", {"mse": TABLE[0]}, NAMES, None)
-    figures.columns(tmp_path / "two.png", {"mse": TABLE[1]}, NAMES, None)
+    columns(tmp_path / "one.png", {"mse": TABLE[0]}, NAMES, None)
+    columns(tmp_path / "two.png", {"mse": TABLE[1]}, NAMES, None)
     assert (tmp_path / "one.png").read_bytes() != (tmp_path / "two.png").read_bytes()
 
 
@@ -89,7 +115,7 @@ def test_other_numbers_give_another_file(tmp_path):
 def drawn(monkeypatch):
     """Calls a drawing and gives its figure in place of a file."""
     kept = []
-    monkeypatch.setattr(figures, "_save", lambda figure, *_, **__: kept.append(figure))
+    monkeypatch.setattr(drawing, "save", lambda figure, *_, **__: kept.append(figure))
 
     def draw(drawing):
         drawing(Path())
@@ -105,11 +131,9 @@ def test_a_loss_has_one_colour_in_all_pictures_whatever_the_order(drawn):
         points = [{**p, "loss": loss} for loss in losses for p in POINTS[:3]]
         trials = [{**t, "loss": loss} for loss in losses for t in TRIALS[:1]]
         for figure in (
-            drawn(
-                lambda p, v=values: figures.columns(p, {n: x[0] for n, x in v.items()}, NAMES, None)
-            ),
-            drawn(lambda p, v=values: figures.reconstructions(p, TABLE, v, NAMES, None)),
-            drawn(lambda p, v=points: figures.curves(p, v)),
+            drawn(lambda p, v=values: columns(p, {n: x[0] for n, x in v.items()}, NAMES, None)),
+            drawn(lambda p, v=values: pictures.reconstructions(p, rows(TABLE, NAMES, None), v)),
+            drawn(lambda p, v=points: figures.curves(p, v, [])),
             drawn(lambda p, v=trials: figures.search_history(p, v, "bits")),
         ):
             of_mae |= {x.get_color() for x in figure.axes[0].lines if x.get_label()[:3] == "mae"}
@@ -122,10 +146,10 @@ def test_candidates_that_differ_in_another_loss_look_different(drawn):
     points = [{**p, "loss": name} for name in names for p in POINTS[:3]]
     trials = [{**t, "loss": name} for name in names for t in TRIALS[:1]]
     for figure in (
-        drawn(lambda p: figures.columns(p, {n: x[0] for n, x in values.items()}, NAMES, None)),
-        drawn(lambda p: figures.reconstructions(p, TABLE, values, NAMES, None)),
-        drawn(lambda p: figures.reconstructions(p, TABLE, values, SERIES, (3, 2))),
-        drawn(lambda p: figures.curves(p, points)),
+        drawn(lambda p: columns(p, {n: x[0] for n, x in values.items()}, NAMES, None)),
+        drawn(lambda p: pictures.reconstructions(p, rows(TABLE, NAMES, None), values)),
+        drawn(lambda p: pictures.reconstructions(p, rows(TABLE, SERIES, (3, 2)), values)),
+        drawn(lambda p: figures.curves(p, points, [])),
         drawn(lambda p: figures.search_history(p, trials, "bits")),
     ):
         lines = [x for x in figure.axes[0].lines if x.get_label()[:3] == "mse"]
@@ -141,7 +165,7 @@ def test_the_curve_of_a_loss_goes_as_far_as_its_longest_fit(drawn):
         for seed, epochs in lengths.items()
         for e in range(1, epochs + 1)
     ]
-    (line,) = drawn(lambda p: figures.curves(p, points)).axes[0].lines
+    (line,) = drawn(lambda p: figures.curves(p, points, [])).axes[0].lines
     assert line.get_xdata().tolist() == [1, 2, 3, 4]
     assert line.get_ydata().tolist() == [14.0, 13.0, 17.0, 16.0]
 
@@ -159,7 +183,7 @@ def test_an_image_of_one_channel_is_drawn_in_its_own_units(drawn):
 
 def test_colours_lie_between_0_and_1_and_gaps_are_transparent(drawn):
     answer = 2 * IMAGES  # beyond what was observed
-    figure = drawn(lambda p: figures.reconstructions(p, HOLED, {"mse": answer}, NAMES, RGB))
+    figure = drawn(lambda p: pictures.reconstructions(p, rows(HOLED, NAMES, RGB), {"mse": answer}))
     pictures = shown(figure)
     seen = ~np.isnan(HOLED.reshape(3, *RGB)).any(axis=-1)
     assert 0 < seen.sum() < 6
@@ -176,7 +200,9 @@ def test_colours_lie_between_0_and_1_and_gaps_are_transparent(drawn):
 def test_names_beside_images_have_room(drawn):
     long = {"student_t+negative_binomial": IMAGES}
     for by_name in (long, {"mse": IMAGES}):
-        figure = drawn(lambda p, v=by_name: figures.reconstructions(p, IMAGES, v, NAMES, (2, 3, 1)))
+        figure = drawn(
+            lambda p, v=by_name: pictures.reconstructions(p, rows(IMAGES, NAMES, (2, 3, 1)), v)
+        )
         FigureCanvasAgg(figure).draw()
         boxes = [axes.yaxis.label.get_window_extent() for axes in figure.axes[::3]]
         assert min(box.x0 for box in boxes) >= 0
@@ -206,7 +232,7 @@ def test_bits_of_windows_are_those_of_channels_and_of_images_those_of_pixels(dra
 
 def test_labels_of_baselines_that_lie_close_do_not_overlap(drawn):
     base = {"pca": 2.3, "mean": 2.311, "median": 2.31}
-    figure = drawn(lambda p: figures.leaderboard(p, ROWS, base, "bits"))
+    figure = drawn(lambda p: figures.leaderboard(p, board(ROWS, base)))
     FigureCanvasAgg(figure).draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts[-3:]]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -215,7 +241,9 @@ def test_labels_of_baselines_that_lie_close_do_not_overlap(drawn):
 def test_columns_of_a_row_are_named_as_far_as_there_is_room(drawn):
     def ticks(width):
         rows, names = np.ones((1, width)), [f"c{i}" for i in range(width)]
-        axes = drawn(lambda p: figures.reconstructions(p, rows, {"mse": rows}, names, None)).axes[0]
+        axes = drawn(
+            lambda p: pictures.reconstructions(p, rows(rows, names, None), {"mse": rows})
+        ).axes[0]
         labels = [label.get_text() for label in axes.get_xticklabels()]
         return dict(zip(axes.get_xticks(), labels, strict=True))
 

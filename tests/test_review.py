@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.fits import MIXED, make_mixed_files, mixed_schema, schema
 
-from hourglass import review
+from hourglass import remarks, review
 from hourglass.evaluation import Scores
 from hourglass.paths import Paths, write_csv
 from hourglass.schema import Column, Kind, Schema
@@ -28,7 +28,7 @@ def test_losses_that_failed_are_named_with_their_cause(tmp_path):
     ]
     write_csv(paths.search("trials.csv"), trials, list(trials[0]))
     write_csv(paths.train("fits.csv"), fits, list(fits[0]))
-    assert review.left_out(paths) == [
+    assert remarks.left_out(paths) == [
         "huber takes no part in the verdict: every trial failed (delta too wide).",
         "mae takes no part in the verdict: a fit failed (became nan).",
     ]
@@ -92,7 +92,7 @@ def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
     found = SimpleNamespace(
         schema=schema(), metrics=numbers, latent_dim=latent_dim, objective=objective
     )
-    sentence = review.copied(found)
+    sentence = remarks.copied(found)
     assert bool(sentence) == said
     if said:
         assert "costs 2.00 bits more" in sentence
@@ -102,9 +102,9 @@ def test_a_bottleneck_that_copies_noise_is_told_by_its_hidden_values(
 @pytest.mark.parametrize(
     ("objective", "ahead", "said"),
     [
-        ("code_length", 1.9, "Counted in bits per hidden value, mae is ahead of mse by 0.1000"),
+        ("code_length", 1.9, "Counted in bits per hidden value, mae is ahead of mse by 0.100"),
         ("code_length", 1.996, ""),  # within the margin
-        ("code_length_masked", 1.9, "Counted in bits per feature, mae is ahead of mse by 0.1000"),
+        ("code_length_masked", 1.9, "Counted in bits per feature, mae is ahead of mse by 0.100"),
     ],
 )
 def test_where_the_other_code_length_prefers_another_loss_it_is_told(objective, ahead, said):
@@ -120,7 +120,7 @@ def test_where_the_other_code_length_prefers_another_loss_it_is_told(objective, 
         scores=scores,
         decision=SimpleNamespace(standings=standings, selected="mse"),
     )
-    sentences = review._other_ruler(found)
+    sentences = remarks._other_ruler(found)
     assert [said in sentence for sentence in sentences] == [True] * bool(said)
     other = "code_length_masked" if objective == "code_length" else "code_length"
     assert all(sentence.endswith(f"search.objective: {other}.") for sentence in sentences)

@@ -45,11 +45,14 @@ def table(
                 "before training": own["status"],
                 "because": own["reason"],
                 "assumes": candidates.assumption(name),
-                "scalers tried": ", ".join(scalers),
-                "chosen": scaler,
+                "scaler": _chosen(scaler, list(scalers)),
             }
         )
     return lines
+
+
+def _chosen(scaler: str, tried: Sequence[str]) -> str:
+    return f"{scaler}, of {', '.join(tried)}" if len(tried) > 1 else f"{scaler}, the only one"
 
 
 def ordinal(place: int) -> str:

@@ -48,6 +48,25 @@ def crossed(rows: Sequence[Mapping[str, Any]], losses: int) -> Table:
     return Table(told, frozenset(bold), {losses: "baselines"})
 
 
+def lead(rows: Sequence[Mapping[str, Any]]) -> str:
+    """By how many metrics the loss in front is best, and which one is by the others.
+
+    Args:
+        rows: The lines of cross.csv that are losses'.
+    """
+    metrics = [name for name in rows[0] if name != "trained"]
+    best: dict[str, list[str]] = {}
+    for name in metrics:
+        worth = _worth(name)
+        ahead = max(rows, key=lambda row: worth(row[name]))
+        best.setdefault(ahead["trained"], []).append(HEADINGS.get(name, name))
+    most = sorted(best.items(), key=lambda item: -len(item[1]))
+    first, *others = most
+    said = f"{first[0]} is best by {len(first[1])} of {len(metrics)} metrics"
+    told = [f"{loss} by {', '.join(names)}" for loss, names in others]
+    return f"{'; '.join([said, *told])}."
+
+
 def _worth(metric: str) -> Callable[[float], float]:
     """What is highest of the best value of a metric."""
     if metric == "bias":

@@ -164,7 +164,7 @@ class Board:
     """What the leaderboard's picture shows.
 
     Attributes:
-        rows: Lines of leaderboard.csv, the best first.
+        rows: Lines of leaderboard.csv, the best first, each with what sort of a tie it is.
         baselines: Name -> what the ruler says of a baseline on test rows.
         unit: Of the ruler.
         level: Of the intervals: "95 %".
@@ -204,7 +204,7 @@ def _differences(axes: Axes, board: Board) -> None:
     for place, row in enumerate(reversed(board.rows)):
         low, high = row["difference_low"], row["difference_high"]
         _point(axes, place, row, (row["difference"], low, high))
-        text = f"{row['verdict']}{', selected' if row['selected'] else ''}"
+        text = ", ".join(filter(None, (row["verdict"], row["tie"], row["selected"] and "selected")))
         axes.annotate(
             text, (high, place), (8, 0), textcoords="offset points", va="center", fontsize=9,
             color=drawing.VERDICT_COLOURS[row["verdict"]], bbox=drawing.BEFORE_LINES, zorder=3,
@@ -271,7 +271,8 @@ def residuals(path: Path, shown: Sequence[Shape]) -> None:
     panels[0, 0].set_ylim(lowest / 2, None)
     for axes in panels[:, 0]:
         axes.set_ylabel("density (log scale)", fontsize=9)
-    figure.supxlabel("residual, in its own standard deviations (sd)", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("residual / its standard deviation (sd)", fontsize=9)
     figure.suptitle("Residuals on test rows beside the noise that each loss assumes", fontsize=11)
     # Each panel has the colour of its loss; the legend's grey stands for any of them.
     legend = [

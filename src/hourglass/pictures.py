@@ -41,7 +41,7 @@ class Rows:
     def rmse(self, answer_KW: Array, count: int | None = None) -> str:
         """Of the first `count` rows, in the units in which they are drawn."""
         error = np.square(answer_KW - self.values_KF)[:count]
-        return f"{np.sqrt(np.nanmean(error)):.3g}"
+        return f"{np.sqrt(np.nanmean(error)):#.3g}".rstrip(".")
 
 
 def reconstructions(path: Path, rows: Rows, by_name: Mapping[str, Array]) -> None:

@@ -14,7 +14,7 @@ from hourglass.style import STYLE
 from hourglass.verdict import headline
 
 AGAIN = "How to get these numbers again"
-LONG = 40  # characters beyond which a text in a table is broken into lines
+LONG = 32  # characters beyond which a text in a table is broken into lines
 SMALL_P = 0.001  # below, a p value's digits say nothing more
 
 
@@ -138,7 +138,7 @@ def _figure(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:#.4g}".rstrip(".")
     return "" if value is None else str(value)
 
 
@@ -196,17 +196,17 @@ TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2
 {% endfor %}</nav>
 {{ heading("Leaderboard") }}
 <div class="scroll"><table class="board">
-<tr><th colspan="3"></th><th colspan="3" class="over">validation rows decide</th>
-<th colspan="6" class="over">test rows report</th></tr>
-<tr><th>loss</th><th class="word">verdict</th><th class="word">scaler</th>
+<tr><th></th><th></th><th colspan="3" class="over">validation rows decide</th>
+<th colspan="6" class="over">test rows report</th><th class="edge"></th></tr>
+<tr><th>loss</th><th class="word">verdict</th>
 <th class="edge">mean</th><th>behind the best</th><th>adjusted p</th>
 <th class="edge">{{ page.unit }}</th><th>{{ page.level }} interval</th><th>skill vs PCA</th>
-<th>{{ page.other[1] }}</th><th>RMSE</th><th>MAE</th></tr>
+<th>{{ page.other[1] }}</th><th>RMSE</th><th>MAE</th>
+<th class="word edge">scaler</th></tr>
 {% for row in page.leaderboard %}
 <tr{% if row.selected %} class="selected"{% endif %}><td>{{ row.loss }}</td>
 <td class="word {{ row.verdict }}">{{ row.verdict }}{% if row.tie %}, {{ row.tie }}{% endif %}
 {% if row.selected %} · selected{% endif %}</td>
-<td class="word">{{ row.scaler }}</td>
 <td class="edge">{{ row.validation|bits }}</td>
 {% if row.verdict == "best" %}<td>–</td><td>–</td>
 {% else %}<td>{{ row.difference|bits }}
@@ -216,7 +216,8 @@ TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2
 <td class="edge">{{ row.test|bits }}</td>
 <td>{{ row.ci_low|bits }} to {{ row.ci_high|bits }}</td>
 <td>{{ row.skill_vs_pca|bits }}</td><td>{{ row[page.other[0]]|bits }}</td>
-<td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td></tr>
+<td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
+<td class="word edge">{{ row.scaler }}</td></tr>
 {% endfor %}
 </table></div>
 {{ from("reports/evaluate/leaderboard.csv") }}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hourglass import (
     competitors,
     conclusions,
+    crossing,
     evaluation,
     evidence,
     figures,
@@ -21,7 +22,6 @@ from hourglass import (
     scaling,
     wide,
 )
-from hourglass.crossing import crossed
 from hourglass.figures import Board
 from hourglass.outcome import Findings
 from hourglass.paths import Paths, existing, read_csv, read_json
@@ -42,11 +42,11 @@ HINTS = {
     "residuals": "A loss is the likelihood of noise of one shape. Where the bars stand above the "
     "curve far from 0, there are more outliers than the loss allows for. Scaled units, the fit of "
     "the first seed, the best losses first.",
-    "competed": "The losses stand in the order of validation rows. Dubious: admitted, but not "
-    "expected to win.",
+    "competed": "In the order of validation rows. Admissible, dubious or blocked is what the "
+    "advisor said before any training; dubious ones are not expected to win.",
     "rows": "Test rows with the shortest, a typical and the longest code under the delivered "
     "model, and the columns that cost most: value → what the model answered (bits).",
-    "widths": "Validation rows, fits of the first seed; other widths than the dotted one take no "
+    "widths": "Validation rows, fits of the first seed; other widths than the marked one take no "
     "part in the verdict. Where the lines cross, the best loss depends on the width. A wider "
     "bottleneck always says more of a value that it is shown, of one that is hidden only while "
     "there is something to learn: where hidden values cost least, it begins to copy noise.",
@@ -91,7 +91,7 @@ def draw(paths: Paths, found: Findings, picture_rows: int) -> None:
     points = read_csv(paths.train("curves.csv"), "train")
     figures.curves(paths.evaluate("curves.png"), points, found.order)
     baselines = {n: float(np.mean(s.ruler(found.objective))) for n, s in found.baselines.items()}
-    board = Board(found.rows, baselines, found.unit, found.level, found.margin)
+    board = Board(board_rows(found), baselines, found.unit, found.level, found.margin)
     figures.leaderboard(paths.evaluate("leaderboard.png"), board)
     density = [by_density(column) for column in schema.columns]
     path, bits = paths.evaluate("columns.png"), found.column_bits
@@ -249,7 +249,8 @@ def _cross(paths: Paths, found: Findings) -> Section:
     rows = outcome.cross(found.order, found.scores, found.baselines)
     return Section(
         "Every trained loss by every metric",
-        table=crossed(rows, len(found.order)),
+        crossing.lead(rows[: len(found.order)]),
+        table=crossing.crossed(rows, len(found.order)),
         hint=HINTS["cross"],
         source=_file(paths, paths.evaluate("cross.csv")),
     )
@@ -289,7 +290,7 @@ def _search(paths: Paths, found: Findings) -> list[Section]:
         Section(
             "How much the scaler matters",
             _leverage(tried),
-            table=Table(_scalers(tried)),
+            table=Table(_scalers({loss: tried[loss] for loss in found.order})),
             hint=HINTS["scalers"],
             source=source,
         ),

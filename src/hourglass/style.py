@@ -3,7 +3,8 @@
 STYLE = """:root { --ink: #1d2430; --soft: #5b6575; --paper: #fff; --line: #dde2ea; --wash: #f4f6f9;
   --best: #00795a; --tied: #0062a3; --worse: #b84a00; --shade: #0b132055; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa5b5; --paper: #14181f;
-  --line: #2c3440; --wash: #1c222b; --best: #35c79a; --tied: #62b4f0; --worse: #f59a5b; --shade: #000c; } }
+  --line: #2c3440; --wash: #1c222b; --best: #35c79a; --tied: #62b4f0; --worse: #f59a5b;
+  --shade: #000c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
@@ -22,15 +23,15 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .42rem .45rem; text-align: right; }
 td { white-space: nowrap; font-size: .9rem; }
-th { font-weight: 600; background: color-mix(in srgb, var(--soft) 9%, transparent); color: var(--soft); font-size: .86rem;
+th { font-weight: 600; background: var(--wash); color: var(--soft); font-size: .86rem;
   vertical-align: bottom; }
-.scroll th:first-child { background: var(--wash); }
+.board th, .board td { padding-left: .32rem; padding-right: .32rem; }
 .over { text-align: center; border-left: 1px solid var(--line); }
 .edge { border-left: 1px solid var(--line); }
 tr.group th { text-align: left; }
 small { color: var(--soft); font-size: .92em; font-weight: 400; }
 th:first-child, td:first-child, td.word, th.word { text-align: left; }
-td.long { white-space: normal; min-width: 18rem; overflow-wrap: anywhere; }
+td.long { white-space: normal; min-width: 13rem; overflow-wrap: anywhere; }
 tr + tr td { border-top: 1px solid var(--line); }
 tr.selected td { font-weight: 650; }
 .best { color: var(--best); } .tied { color: var(--tied); } .worse { color: var(--worse); }
@@ -58,16 +59,18 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
   left: max(1.1rem, calc(50vw - 43.9rem)); flex-direction: column; margin: 0; } }
 /* Charts are ink on white: on a dark page they are turned round, hues kept. Pictures of the data
    would turn into their negatives: they are dimmed. */
-@media screen and (prefers-color-scheme: dark) { figure { background: #c9cdd4; }
-  figure img { filter: brightness(.82); }
+@media screen and (prefers-color-scheme: dark) { figure { background: #b8b8b8; }
+  figure img { filter: brightness(.72); }
   figure.chart { background: #1a1a1a; }
   figure.chart img { filter: invert(.9) hue-rotate(180deg); } }
 @page { margin: 15mm; }
 @media print { nav { display: none; }
   main { max-width: none; padding: 0; } h2 { break-after: avoid; margin-top: 1.4rem; }
-  h2 + p, figure + .hint { break-before: avoid; }
+  h2 + p { break-before: avoid; break-after: avoid; } .source, figure + .hint { break-before: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   figure, tr, dl, .hint, pre { break-inside: avoid; } figure img { max-height: 150mm; }
-  .scroll { overflow: visible; } .scroll th:first-child, .scroll td:first-child { position: static; }
+  .scroll { overflow: visible; }
+  .scroll th:first-child, .scroll td:first-child { position: static; }
   body { font-size: 11pt; } .verdict { font-size: 15pt; }
   td, th { font-size: .68rem; padding: .2rem; white-space: normal; } }
 """
