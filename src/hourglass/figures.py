@@ -50,8 +50,8 @@ class Shape:
         """The same of the assumed density."""
         if self.assumed_G is None:
             return None
-        inside = np.where(np.abs(self.place_G) <= FAR, self.assumed_G, 0.0)
-        return max(0.0, 1.0 - float(np.trapezoid(inside, self.place_G)))
+        near = np.abs(self.place_G) <= FAR + 1e-9  # of steps that sum up to FAR
+        return max(0.0, 1.0 - float(np.trapezoid(self.assumed_G[near], self.place_G[near])))
 
 
 def search_history(path: Path, rows: Sequence[Mapping[str, Any]], unit: str) -> None:

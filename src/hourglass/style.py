@@ -66,7 +66,8 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
 @page { margin: 15mm; }
 @media print { nav { display: none; }
   main { max-width: none; padding: 0; } h2 { break-after: avoid; margin-top: 1.4rem; }
-  h2 + p { break-before: avoid; break-after: avoid; } .source, figure + .hint { break-before: avoid; }
+  h2 + p { break-before: avoid; break-after: avoid; }
+  .source, figure + .hint { break-before: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
   figure, tr, dl, .hint, pre { break-inside: avoid; } figure img { max-height: 150mm; }
   .scroll { overflow: visible; }
