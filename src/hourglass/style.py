@@ -69,7 +69,8 @@ code { background: var(--wash); padding: .1em .35em; border-radius: .3em; }
   h2 + p { break-before: avoid; break-after: avoid; }
   .source, figure + .hint { break-before: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
-  figure, tr, dl, .hint, pre { break-inside: avoid; } figure img { max-height: 150mm; }
+  figure, tr, dl, .hint { break-inside: avoid; } tr:first-child { break-after: avoid; }
+  pre { columns: 3; font-size: 7.5pt; } figure img { max-height: 150mm; }
   .scroll { overflow: visible; }
   .scroll th:first-child, .scroll td:first-child { position: static; }
   body { font-size: 11pt; } .verdict { font-size: 15pt; }
