@@ -158,7 +158,7 @@ def test_columns_that_are_coded_by_a_density_are_named():
     columns = [
         Column(n, Kind.CONTINUOUS, 0.1 if n == "b" else None, None, None, 0) for n in "abcde"
     ]
-    found = SimpleNamespace(schema=SimpleNamespace(columns=columns), objective="code_length")
+    found = SimpleNamespace(schema=SimpleNamespace(columns=columns))
     (said,) = remarks._density(found).values()
     assert said.startswith("a, c, d and 1 more hold values without a smallest step")
     found.schema.columns = columns[1:2]
@@ -180,3 +180,23 @@ def test_a_tie_is_unclear_where_the_mean_is_behind_by_more_than_the_margin():
         rows=[{"loss": s.loss, "verdict": s.verdict} for s in standings],
     )
     assert [row["tie"] for row in review.board_rows(found)] == ["", "equal", "unclear"]
+
+
+@pytest.mark.parametrize("objective", ["code_length", "code_length_masked", "rmse", "mae"])
+def test_every_word_of_the_leaderboard_is_explained_whatever_the_ruler(objective):
+    columns = [Column("a", Kind.CONTINUOUS, None, None, None, 0)]
+    found = SimpleNamespace(
+        schema=SimpleNamespace(columns=columns),
+        objective=objective,
+        decision=SimpleNamespace(seeds=3, alpha=0.1),
+        level="90 %",
+        margin=0.005,
+        unit="bits",
+        pca=2.0,
+    )
+    terms = remarks.terms(found)
+    assert {"bits", "validation rows decide", "tied", "skill vs PCA", "bits below 0"} <= set(terms)
+    assert ("hidden value" in terms) == objective.startswith("code_length")
+    assert "90 % t interval" in terms["validation rows decide"]
+    assert "within 0.005 bits" in terms["tied"]
+    assert "train.seeds" in terms["tied"]

@@ -106,7 +106,7 @@ def terms(found: Findings) -> dict[str, str]:
     """The words of the leaderboard, each with its meaning."""
     level, seeds, margin = found.level, found.decision.seeds, found.margin
     return {
-        "bits": _bits(found),
+        **_bits(found),
         "validation rows decide": "behind the best is the mean difference to it, paired over the "
         f"{counted(seeds, 'seed')}, with its {level} t interval; adjusted p is that of a paired t "
         "test, corrected for the number of losses and for the best having been picked.",
@@ -119,19 +119,24 @@ def terms(found: Findings) -> dict[str, str]:
         "that from chance; more (train.seeds) may.",
         "skill vs PCA": f"{found.unit} saved against a PCA of the same bottleneck, "
         f"{found.pca:.3f} on average over the seeds' rows.",
-        "hidden value": "one that was kept from the model, which told it from the rest of its row: "
-        "to copy noise doesn't help there.",
         **_density(found),
     }
 
 
-def _bits(found: Findings) -> str:
-    if not found.objective.startswith("code_length"):
-        return "log2 of the standardised error: one less is half the error; losses compare."
-    return (
+def _bits(found: Findings) -> dict[str, str]:
+    """What the ruler counts, and the other code length in the leaderboard."""
+    length = (
         "how many it takes to write down a held-out value to the data's own resolution, given its "
         "reconstruction; lower is better, and losses and scalers compare."
     )
+    if not found.objective.startswith("code_length"):
+        error = "log2 of the standardised error: one less is half the error; losses compare."
+        return {"bits": error, "bits per feature": length}
+    return {
+        "bits": length,
+        "hidden value": "one that was kept from the model, which told it from the rest of its row: "
+        "to copy noise doesn't help there.",
+    }
 
 
 def by_density(column: Column) -> bool:
@@ -141,7 +146,7 @@ def by_density(column: Column) -> bool:
 
 def _density(found: Findings) -> dict[str, str]:
     names = [c.name for c in found.schema.columns if by_density(c)]
-    if not names or not found.objective.startswith("code_length"):
+    if not names:
         return {}
     every = len(names) == len(found.schema.columns)
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
