@@ -276,3 +276,47 @@ def test_texts_are_read_at_once_as_they_are_one_by_one(made):
     np.testing.assert_array_equal(fast, slow)
     assert given._parsed(pd.Series(["1_0"], dtype="str"), gaps) is None
     assert given._parsed(pd.Series(["-9"], dtype="str"), given.Gaps.of(("-9",))) is None
+
+
+def test_two_that_write_the_same_file_do_not_meet(made, tmp_path):
+    """A regression: the first to end removed the chunks of the other."""
+    _, bundle, model = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    job = Job(tmp_path / "rows.csv", tmp_path / "out.csv")
+    with (
+        predicting._alone(job.target),
+        pytest.raises(ConfigError, match=r"out.csv, which another process writes just now"),
+    ):
+        predicting.run(job, model)
+    predicting.run(job, model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "rows.csv"]
+
+
+def test_what_a_killed_job_left_goes_when_another_writes_its_file(made, tmp_path):
+    _, bundle, model = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / ".out[1].csv.0123456789abcdef.parts").mkdir()
+    (tmp_path / ".out1.csv.0123456789abcdef.parts").mkdir()  # of another file
+    predicting.run(Job(tmp_path / "rows.csv", tmp_path / "out[1].csv"), model)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == [".out1.csv.0123456789abcdef.parts", "out[1].csv", "rows.csv"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's, of a model without a signature
+def test_a_version_that_is_no_model_of_hourglass_is_told_as_that(made, tmp_path, capsys):
+    import mlflow
+
+    class Echo(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input: pd.DataFrame, params=None):
+            return model_input
+
+    _, bundle, model = made
+    mlflow.set_tracking_uri(model.store)
+    with mlflow.start_run():
+        info = mlflow.pyfunc.log_model(name="echo", python_model=Echo())
+    version = mlflow.register_model(info.model_uri, model.name).version
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    words = [str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]
+    assert main(["predict", *words, "--version", str(version)]) == 2
+    said = f"{model.name} version {version} holds no whole model of Hourglass (KeyError:"
+    assert said in capsys.readouterr().err

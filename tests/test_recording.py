@@ -20,7 +20,7 @@ from hourglass.journal import Lines, Writer, left
 from hourglass.mlflow_runs import MlflowRun, MlflowTracker
 from hourglass.paths import Paths
 from hourglass.recording import JournalTracker
-from hourglass.sending import Sent, send_left
+from hourglass.sending import Connections, Replay, Sent, send_left
 from hourglass.tracking import DataSet, end_unfinished
 
 DATA = DataSet("builtin: digits", "0123abcd", "data/interim/train", ("a", "b"), 10, "train")
@@ -212,14 +212,35 @@ def test_what_a_kill_left_while_a_journal_was_removed_is_removed(paths, tmp_path
 
 def test_half_a_line_counts_when_it_is_whole(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"a":1}\n{"b"')
+    path.write_bytes(b'{"do":1}\n{"do"')
     lines = Lines(path)
     found, lines.at = lines.next(9)
-    assert found == [{"a": 1}]
-    assert lines.next(9) == ([], 8)
+    assert found == [{"do": 1}]
+    assert lines.next(9) == ([], 9)
     with path.open("ab") as file:
         file.write(b":2}\n")
-    assert lines.next(9)[0] == [{"b": 2}]
+    assert lines.next(9)[0] == [{"do": 2}]
+
+
+def test_a_line_that_a_full_disk_cut_short_costs_no_other_line(tmp_path, monkeypatch, caplog):
+    """A regression: the next line hung on the half one, and counted for nothing either."""
+    writer = Writer(tmp_path)
+    writer.add({"do": "first"})
+    with writer.journal.path.open("ab") as file:
+        file.write(b'{"do":"hal')
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+
+        def full(_: int) -> None:
+            raise OSError(28, "the disk is full")
+
+        patch.setattr(os, "fsync", full)
+        writer.add({"do": "lost"})
+    writer.add({"do": "second"})
+    writer.add({"do": "third"})
+    found, _ = Lines(writer.journal.path).next(9)
+    assert [line["do"] for line in found] == ["first", "second", "third"]
+    assert caplog.text.count("can't be read") == 1
+    assert writer.size == writer.journal.size
 
 
 def test_lines_lie_on_the_disk_before_mlflow_is_asked(paths, tmp_path, monkeypatch):
@@ -263,13 +284,87 @@ def test_a_run_that_mlflow_refuses_holds_up_no_other_and_is_kept(
     tracker.close()
     assert "an odd run: MLflow's store can't be used: no" in caplog.text
     (path,) = paths.journals.glob("*.jsonl")
-    assert send_left(paths) == Sent(runs=3, kept=(path,))
+    assert send_left(paths) == Sent(runs=2, kept=(path,))
     monkeypatch.setattr(MlflowRun, "metrics", done)
     assert send_left(paths) == Sent(runs=3, kept=())
     own = MlflowTracker("refused", paths.root)
     found = own.client.search_runs([own.experiment_id])
     assert {r.info.status for r in found} == {"FINISHED"}
     assert len(found) == 3
+
+
+def test_what_an_artifact_store_raises_in_its_own_way_holds_up_no_other_run(
+    paths, tmp_path, monkeypatch, caplog
+):
+    """A regression: s3:// without boto3 ended the thread, and the stage waited 120 s for it."""
+    done = MlflowRun.artifact
+
+    def fail(self, *_, **__):
+        raise ModuleNotFoundError("No module named 'boto3'")
+
+    monkeypatch.setattr(MlflowRun, "artifact", fail)
+    tracker = JournalTracker("foreign", paths)
+    record(tracker, "test 1", tmp_path)
+    tracker.close()
+    assert "a name: ModuleNotFoundError: No module named 'boto3'" in caplog.text
+    (path,) = paths.journals.glob("*.jsonl")
+    assert f"{path.name} keeps the rest" in caplog.text
+    monkeypatch.setattr(MlflowRun, "artifact", done)
+    assert send_left(paths) == Sent(runs=2)
+    is_whole("foreign", "test 1", paths)
+
+
+def test_a_thread_that_breaks_off_is_not_waited_for(paths, monkeypatch, caplog):
+    def fail(*_):
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(Replay, "send", fail)
+    monkeypatch.setattr(sending, "CLOSING", 3600.0)
+    tracker = JournalTracker("broken", paths)
+    tracker.run("test 1", "a name", {}).finish()
+    tracker.close()
+    assert "sending broke off (ValueError: a fault of ours): not all is in MLflow" in caplog.text
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_journal_with_a_damaged_line_holds_up_no_other(paths, tmp_path, damaged):
+    writer = Writer(paths.journals)
+    writer.add({"do": "begin", "experiment": "damaged", "store": sending.named_store()})
+    opening = {"name": "a name", "tags": {}, "start": time.time()}
+    writer.add({"run": "test 1", "do": "open", "parent": "", **opening})
+    writer.add({"run": "test 2", "do": "open", "parent": "test 1", **opening})
+    writer.journal.release()
+    path = writer.journal.path
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[damaged] = b"\0\0\0\n"
+    path.write_bytes(b"".join(lines))
+    tracker = JournalTracker(f"beside damaged {damaged}", paths)
+    record(tracker, "test 3", tmp_path)
+    tracker.close()
+    is_whole(f"beside damaged {damaged}", "test 3", paths)
+    assert [p.name for p in paths.journals.glob("*.jsonl")] == [path.name]
+
+
+def test_two_that_send_the_same_runs_make_each_once(paths):
+    """A regression: `hourglass sync` beside the search that goes on doubled its trials."""
+    opening = {"name": "a name", "tags": {}, "start": time.time()}
+    replays, writers = [], [Writer(paths.journals) for _ in range(2)]
+    for writer in writers:
+        writer.add({"do": "begin", "experiment": "both", "store": sending.named_store()})
+        writer.add({"run": "test 1", "do": "open", "parent": "", **opening})
+        writer.add({"run": "test 1 a", "do": "open", "parent": "test 1", **opening})
+        replays.append(Replay(writer.journal, Connections(paths)))
+        replays[-1].send()
+    for number, (writer, replay) in enumerate(zip(writers * 2, replays * 2, strict=True)):
+        key = f"test 1 {'bc'[number // 2]}"
+        writer.add({"run": key, "do": "open", "parent": "test 1", **opening})
+        replay.send()
+    tracker = MlflowTracker("both", paths.root)
+    keys = [
+        run.data.tags["hourglass.key"]
+        for run in tracker.client.search_runs([tracker.experiment_id])
+    ]
+    assert sorted(keys) == ["test 1", "test 1 a", "test 1 b", "test 1 c"]
 
 
 def test_what_was_recorded_for_another_store_is_not_sent_to_this_one(
@@ -282,7 +377,8 @@ def test_what_was_recorded_for_another_store_is_not_sent_to_this_one(
     tracker.close()
     assert "store at http://anna:***@127.0.0.1:9 is away" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
-    assert send_left(paths) == Sent(runs=0, kept=())
+    (kept,) = paths.journals.glob("*.jsonl")
+    assert send_left(paths) == Sent(runs=0, elsewhere=(kept,))
     assert "was recorded for http://anna:***@127.0.0.1:9, not for sqlite:" in caplog.text
     assert "sesame" not in caplog.text
     assert send_left(paths, everywhere=True).runs == 2
@@ -391,7 +487,9 @@ def test_sync_sends_what_is_left_and_says_how_much(paths, tmp_path, monkeypatch,
     assert "What is not sent stays in .hourglass/journals" in capsys.readouterr().err
     monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
     assert main(command) == 0
-    assert capsys.readouterr().out == "nothing is waiting to be sent\n"
+    said = capsys.readouterr().out
+    assert said.startswith(".hourglass/journals/")
+    assert said.endswith("is kept: it is for another store, see above\n")
     assert main([*command, "--all", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"runs": 2, "kept": []}
+    assert json.loads(capsys.readouterr().out) == {"runs": 2, "kept": [], "elsewhere": []}
     is_whole("sync", "test 1", paths)

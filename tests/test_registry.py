@@ -67,6 +67,17 @@ def test_a_move_is_noted_on_the_version_with_who_when_and_why():
     assert own.line() == [1, 2]
 
 
+def test_a_move_that_was_made_keeps_its_note(monkeypatch):
+    """A regression: the same move again, the alias moved back in MLflow, wrote over it."""
+    own = make(2)
+    own.move(None, 1, REGISTER, "the first")
+    own.move(1, 2, PROMOTE, "the customer asked")
+    own.client.set_registered_model_alias(NAME, "champion", "1")
+    own.move(1, 2, PROMOTE, "she asked again")
+    assert [m.why for m in own.moves()] == ["the first", "the customer asked", "she asked again"]
+    assert all(m.done for m in own.moves())
+
+
 def test_nothing_moves_if_the_champion_is_another_than_was_seen():
     own = make(3)
     own.move(None, 1, REGISTER, "")

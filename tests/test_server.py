@@ -252,9 +252,9 @@ def test_every_way_to_ask_gives_the_numbers_of_the_bundle(folder, monkeypatch):
     pyfunc = mlflow.pyfunc.load_model(model.uri).predict(frame)
     np.testing.assert_array_equal(pyfunc["code_length_bits"], bits_N)
     np.testing.assert_array_equal(pyfunc[["near", "far", "flag", "count"]], answer_NW[:, :4])
-    files = registered.folder(model)
-    np.testing.assert_array_equal(registered.bundle(files).written(rows_NF)[0], answer_NW)
-    assert registered.parameter(files, "anomaly_share") == 0.01
-    session = onnxruntime.InferenceSession(str(files / "artifacts" / "model.onnx"))
-    graph_NW, _ = session.run(None, {"rows": rows_NF})
-    np.testing.assert_allclose(graph_NW, answer_NW, rtol=1e-5, atol=1e-5)
+    with registered.fetched(model) as files:
+        np.testing.assert_array_equal(registered.bundle(files).written(rows_NF)[0], answer_NW)
+        assert registered.parameter(files, "anomaly_share", 0.5) == 0.01
+        session = onnxruntime.InferenceSession(str(files / "artifacts" / "model.onnx"))
+        graph_NW, _ = session.run(None, {"rows": rows_NF})
+        np.testing.assert_allclose(graph_NW, answer_NW, rtol=1e-5, atol=1e-5)

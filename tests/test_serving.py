@@ -166,6 +166,8 @@ def test_a_feature_named_like_the_code_length_keeps_its_name():
             pd.DataFrame({"a": [1.0], "b": ["x"], "c": [0.0]}),
             "row 0 .*, column 'b': 'x' is no",
         ),
+        (np.zeros((2, 3), "datetime64[D]"), "an array of datetime64\\[D\\]; give numbers"),
+        (np.zeros((2, 3), complex), "an array of complex128; give numbers"),
         (np.zeros((2, 4)), "an array of shape \\(2, 4\\); the model takes \\(rows, 3\\)"),
     ],
 )

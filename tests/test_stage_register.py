@@ -122,6 +122,25 @@ def test_what_people_took_from_a_model_only_people_give_back(monkeypatch, how, s
     assert let_in(own, 2, monkeypatch, BETTER).outcome == "better"
 
 
+def test_so_it_is_if_they_moved_the_alias_in_mlflow_itself(monkeypatch):
+    """A regression: the gate brought the model back."""
+    own = champion_of(2)
+    let_in(own, 2, monkeypatch, BETTER)
+    own.client.set_registered_model_alias(own.name, own.alias, "1")
+    assert let_in(own, 2, monkeypatch, BETTER).outcome == "withdrawn"
+    assert own.champion() == 1
+    assert "@champion was taken from it in MLflow itself" in own.client.descriptions[2]
+
+
+def test_a_model_whose_successor_was_deleted_is_judged_as_any_other(monkeypatch):
+    own = champion_of(4)
+    let_in(own, 2, monkeypatch, BETTER)
+    own.move(2, 3, REGISTER, "a better one")
+    own.move(3, 4, PROMOTE, "why not")
+    del own.client.tags[3]
+    assert let_in(own, 2, monkeypatch, BETTER).outcome == "better"
+
+
 def test_without_the_gate_each_new_model_becomes_champion(monkeypatch):
     own = champion_of(2)
     assert let_in(own, 2, monkeypatch, WORSE, OFF).outcome == "off"

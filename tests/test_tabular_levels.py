@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tables import NAMED, TYPED, tabular, values, write
 
+from hourglass import given as rows_given
+from hourglass import incoming, predicting
 from hourglass.errors import DataError
-from hourglass.sources._texts import shortest
+from hourglass.schema import Column, Kind, Schema
+from hourglass.spelling import shortest
 
 CITIES = ["Bern", "Basel", None, "Bern", "Chur", "Basel", "Chur"]
 CODES = [0, 1, np.nan, 0, 2, 1, 2]
@@ -268,3 +272,43 @@ def test_a_group_that_stands_for_a_gap_is_missing(table):
     source = tabular(table(a=[1.5, 2.5], g=["u", "?"]), group="g", missing_values=["?"])
     assert "(preprocess.group)" in refusal(source)
     assert "the value is missing" in refusal(source)
+
+
+@pytest.mark.parametrize(
+    ("cells", "levels"),
+    [
+        (["1.0", "2.0", "", "3.0"], ("1", "2", "3")),  # as pandas writes 1, 2 beside a gap
+        (["01", "2", "03", "1"], ("1", "2", "3")),
+        (["True", "false", "TRUE", ""], ("true", "false")),
+        (["1,5", "2,0", "0,25", "10"], ("1.5", "2", "0.25", "10")),
+        (["1e3", "1000", "-0.50", "7"], ("1000", "-0.5", "7")),
+        (["1", "01", "A", " A "], ("1", "01", "A")),  # texts stay as they are
+    ],
+)
+def test_a_file_that_is_scored_has_the_levels_that_it_was_trained_on(tmp_path, cells, levels):
+    """A regression: `hourglass predict` took them for levels that the model had not seen."""
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a;x", *(f"{cell};{i}" for i, cell in enumerate(cells)), ""]))
+    source = tabular(path, kinds={"a": "categorical"})
+    trained = read(source)
+    assert source.levels() == {"a": levels}
+    column = Column("a", Kind.CATEGORICAL, None, None, None, 0, levels)
+    chunk = next(incoming.opened(path).chunks(100, [], predicting.numeric([column])))
+    schema = Schema("t", (column,), {}, {}, None, {}, "d", gaps=True)
+    assert same(rows_given.read(chunk.rows, schema).rows_NF[:, 0], trained)
+
+
+def test_decimals_of_parquet_are_numbers_and_levels_there_too(tmp_path):
+    values = [Decimal("0.50"), Decimal("1.25"), None, Decimal("3.00")]
+    path = write(tmp_path / "t.parquet", a=values, b=values)
+    trained = tabular(path, kinds={"a": "categorical"})
+    of_training = [read(trained, column) for column in (0, 1)]
+    columns = (
+        Column("a", Kind.CATEGORICAL, None, None, None, 0, trained.levels()["a"]),
+        Column("b", Kind.CONTINUOUS, None, None, None, 0),
+    )
+    chunk = next(incoming.opened(path).chunks(100, [], set()))
+    schema = Schema("t", columns, {}, {}, None, {}, "d", gaps=True)
+    found = rows_given.read(chunk.rows, schema)
+    assert not found.wrong
+    assert all(same(found.rows_NF[:, i], of_training[i]) for i in (0, 1))

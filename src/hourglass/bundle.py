@@ -254,7 +254,7 @@ class Bundle:
         Raises:
             DataError: it was not written by `save`, or is damaged.
         """
-        with _whole(folder):
+        with whole(folder):
             return cls._read(folder)
 
     @classmethod
@@ -292,12 +292,24 @@ def of_rows(surprise_NF: Array, extra_N: Array) -> Array:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[None]:
-    """Turns whatever a strange or damaged folder makes Python say into one line."""
-    wrong = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError)
+def whole(folder: Path, *more: type[Exception]) -> Iterator[None]:
+    """Turns whatever a strange or damaged folder makes Python say into one line.
+
+    Args:
+        folder: Named in it.
+        more: What else may be raised.
+
+    Raises:
+        DataError: that line.
+    """
+    wrong: tuple[type[Exception], ...] = (
+        *(ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError),
+        *(SafetensorError, UnknownNameError),
+        *more,
+    )
     try:
         yield
-    except (*wrong, SafetensorError, UnknownNameError) as error:
+    except wrong as error:
         said = " ".join(str(error).split())
         raise DataError(
             f"{folder} holds no whole model of Hourglass ({type(error).__name__}: {said[:200]}): "

@@ -5,6 +5,7 @@ Shapes: N rows, F features.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hourglass.catalog import listed, nearest
 from hourglass.errors import DataError
 from hourglass.gaps import Gaps, is_number
 from hourglass.schema import Array, Column, Kind, Schema
+from hourglass.spelling import are_plain, plain, shortest
 
 FLAGS = {"false": 0.0, "true": 1.0}
 SHOWN = 40  # characters of a value in a message
@@ -97,7 +99,12 @@ def _array(rows: Any, schema: Schema) -> Array:
     """Numbers without names, (N, F)."""
     shape, features = schema.shape, len(schema.columns)
     try:
-        array = np.array(rows).astype(np.float64, casting="unsafe")
+        array = np.array(rows)
+        if array.dtype.kind in "mMc":  # which numpy would cast: days since 1970, the real part
+            raise DataError(
+                f"the rows are an array of {array.dtype}; give numbers, or columns by name"
+            )
+        array = array.astype(np.float64, casting="unsafe")
     except (TypeError, ValueError, OverflowError) as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(
@@ -127,18 +134,24 @@ def _values(
         return _numbers(values, gaps)
     code = {level: float(i) for i, level in enumerate(column.levels)}
     unseen = float(len(code))
+    of_numbers = are_plain(column.levels)
     wrong = {i: _no_level(v) for i, v in enumerate(values) if not _is_cell(v)}
     texts = ["" if i in wrong or pd.isna(v) else _text(v) for i, v in enumerate(values)]
-    codes = [np.nan if gaps.is_gap(text) else code.get(text, unseen) for text in texts]
-    return np.array(codes, dtype=np.float64), wrong
+
+    def code_of(text: str) -> float:
+        if gaps.is_gap(text):
+            return np.nan
+        return code.get(text, code.get(plain(text), unseen) if of_numbers else unseen)
+
+    return np.array([code_of(text) for text in texts], dtype=np.float64), wrong
 
 
 def _text(value: Any) -> str:
     """A level as sources spell it: 3, not 3.0; true, not True; without spaces around it."""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value).strip()
+    fraction = isinstance(value, float | np.floating | Decimal)
+    return shortest(str(value)) if fraction else str(value).strip()
 
 
 def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64], dict[int, str]]:
@@ -189,7 +202,7 @@ def _is_cell(value: Any) -> bool:
     return (
         value is None
         or value is pd.NA
-        or isinstance(value, str | int | float | np.number | np.bool_)
+        or isinstance(value, str | int | float | Decimal | np.number | np.bool_)
     )
 
 

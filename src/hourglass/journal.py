@@ -76,18 +76,20 @@ class Writer:
         path.touch()
         self._turn = threading.Lock()
         self._copies = 0
+        self._cut = False  # whether the last line may have stayed without an end
         self.journal = Journal(path, lock)
         self.size = 0
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Adds a line; when this returns, it lies on the disk."""
         text = json.dumps(line, default=_plain, separators=(",", ":"), ensure_ascii=False)
-        content = text.encode() + b"\n"
         with self._turn, self.journal.path.open("ab") as file:
-            file.write(content)
+            # After a full disk or a signal: the next line must not hang on half of the last one.
+            start, self._cut = b"\n" if self._cut else b"", True
+            file.write(start + text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-            self.size += len(content)
+            self.size, self._cut = file.tell(), False
 
     def copy(self, path: Path) -> str:
         """Copies a file, which may change before it is sent; returns where to, below `files`."""
@@ -122,11 +124,20 @@ class Lines:
                 if not content.endswith(b"\n"):
                     break
                 at += len(content)
-                try:
-                    found.append(json.loads(content))
-                except ValueError:  # a power failure, or a hand
+                if (line := _parsed(content)) is not None:
+                    found.append(line)
+                elif content.strip():  # a power failure, a full disk, or a hand
                     log.warning("%s: what ends at byte %d can't be read", self._path, at)
         return found, at
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    """A line; None if it is none."""
+    try:
+        line = json.loads(content)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and "do" in line else None
 
 
 def left(folder: Path) -> Iterator[Journal]:

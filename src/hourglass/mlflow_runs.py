@@ -173,6 +173,11 @@ class MlflowTracker(Tracker):
             with self._store.answering():
                 return call()
 
+    def forget(self) -> None:
+        """Forgets which runs there were: another process may have made some."""
+        self._children.clear()
+        self._asked.clear()
+
     def close(self) -> None:
         """See Tracker."""
         trackers.discard(self)

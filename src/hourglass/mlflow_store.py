@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from hourglass.errors import TrackingError
-from hourglass.paths import home, replacing
+from hourglass.paths import home, make_once
 from hourglass.patience import Store
 
 # Off unless the user says otherwise; read by MLflow when it is imported.
@@ -89,12 +87,9 @@ def make_whole(uri: str) -> None:
     if name in (None, "", ":memory:") or Path(str(name)).exists():
         return
     try:
-        # One process at a time: the second one's rename would throw away what the first recorded.
-        Path(str(name)).parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{name}.lock"):
-            if not Path(str(name)).exists():
-                with replacing(Path(str(name))) as beside:
-                    MlflowClient(f"sqlite:///{beside}").search_experiments()
+        make_once(
+            Path(str(name)), lambda file: MlflowClient(f"sqlite:///{file}").search_experiments()
+        )
     except OSError as error:
         raise TrackingError(
             f"MLflow's store at {uri} can't be made: {error.strerror} ({error.filename}). Name "

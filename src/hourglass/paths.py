@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ class Paths:
     checkpoints = property(lambda self: self.state / "checkpoints")
     # What is not sent yet must not go with a copy of the project.
     journals = property(lambda self: home(self.root) / ".hourglass" / "journals")
+    sender = property(lambda self: home(self.root) / ".hourglass" / "sender")  # who sent last
 
     @property
     def schema(self) -> Path:
@@ -133,6 +134,20 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         _remove(beside)
+
+
+def make_once(path: Path, make: Callable[[Path], object]) -> None:
+    """Makes a file beside its place unless it is there, by one process at a time.
+
+    The second one's rename would throw away what the first had written since.
+    """
+    from filelock import FileLock  # here, since it takes 30 ms that most commands don't need
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            with replacing(path) as beside:
+                make(beside)
 
 
 def _remove(path: Path) -> None:

@@ -4,15 +4,18 @@ Finished chunks are kept beside the output until all are done: started again aft
 command goes on after them, and the output has the bytes of an uninterrupted run.
 """
 
+import glob
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from hourglass import incoming, registered, serving
 from hourglass.bundle import Bundle
@@ -22,8 +25,9 @@ from hourglass.incoming import Chunk, Incoming
 from hourglass.paths import harmless, replacing
 from hourglass.provenance import digest
 from hourglass.registered import Registered
-from hourglass.schema import Kind
+from hourglass.schema import Column, Kind
 from hourglass.serving import Answers, Asked
+from hourglass.spelling import are_plain
 
 log = logging.getLogger(__name__)
 
@@ -85,28 +89,58 @@ def run(job: Job, model: Registered) -> Count:
         raise ConfigError(f"--on-bad-row {job.on_bad_row}: it is one of {', '.join(ON_BAD_ROW)}")
     if not job.target.parent.is_dir():
         raise ConfigError(f"OUT is {job.target}, but there is no folder {job.target.parent}")
-    files = registered.folder(model)
-    bundle = registered.bundle(files)
-    asked = Asked(tuple(job.returned), registered.parameter(files, "anomaly_share"))
-    parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
+    with registered.fetched(model) as files:
+        bundle = registered.bundle(files)
+        share = registered.parameter(files, "anomaly_share", Asked.anomaly_share)
+    asked = Asked(tuple(job.returned), share)
     source = incoming.opened(job.source)
     _require_kept(job, source.names)
-    parts.mkdir(parents=True, exist_ok=True)
-    try:
-        count = _score(job, source, bundle, asked, parts)
-    except HourglassError:
-        shutil.rmtree(parts)  # it would come again, until the file is another
-        raise
-    _join(sorted(parts.glob("*.parquet")), job.target)
-    shutil.rmtree(parts)
+    with _alone(job.target):
+        parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
+        parts.mkdir(exist_ok=True)
+        try:
+            count = _score(job, source, bundle, asked, parts)
+        except HourglassError:
+            shutil.rmtree(parts)  # it would come again, until the file is another
+            raise
+        _join(sorted(parts.glob("*.parquet")), job.target)
+        for left in job.target.parent.glob(f".{glob.escape(job.target.name)}.*.parts"):
+            shutil.rmtree(left)  # those too of a job that was killed and is another now
     return count
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Lets one process at a time write a target.
+
+    Raises:
+        ConfigError: another one does.
+    """
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"OUT is {target}, which another process writes just now: wait until it has ended, or "
+            "name another file"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def numeric(columns: Iterable[Column]) -> set[str]:
+    """Names of the columns whose cells are numbers, of levels too."""
+    return {c.name for c in columns if c.kind is not Kind.CATEGORICAL or are_plain(c.levels)}
 
 
 def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path) -> Count:
     """Writes each chunk that is not there yet into the folder `parts`."""
     rows = max(1, min(MOST_ROWS, CHUNK_VALUES // len(bundle.schema.columns)))
     count = Count()
-    numbers = {c.name for c in bundle.schema.columns if c.kind is not Kind.CATEGORICAL}
+    numbers = numeric(bundle.schema.columns)
     for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():

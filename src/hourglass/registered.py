@@ -2,16 +2,21 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from sqlalchemy.engine import make_url
 
-from hourglass.bundle import Bundle
+from hourglass.bundle import Bundle, whole
 from hourglass.config import Register
-from hourglass.errors import MissingInputError
+from hourglass.errors import DataError, MissingInputError
 from hourglass.mlflow_store import answering, tracking_uri
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,23 @@ def find(settings: Register, root: Path, version: int | None = None) -> Register
     return Registered(settings.name, version, store)
 
 
-def folder(model: Registered) -> Path:
-    """The model's files on this machine, fetched where they lie elsewhere.
+@contextmanager
+def fetched(model: Registered) -> Iterator[Path]:
+    """The model's files, in a folder of this process's own that goes when the block ends.
 
     Raises:
         TrackingError: they are gone, or the store can't be reached.
+        DataError: from the block, naming the model in place of the folder.
     """
     import mlflow
 
-    with answering(model.store):
-        return Path(mlflow.artifacts.download_artifacts(model.uri))
+    with TemporaryDirectory() as place:
+        with answering(model.store):
+            files = Path(mlflow.artifacts.download_artifacts(model.uri, dst_path=place))
+        try:
+            yield files
+        except DataError as error:
+            raise DataError(str(error).replace(str(files), str(model))) from error
 
 
 def bundle(model_folder: Path) -> Bundle:
@@ -96,18 +108,22 @@ def bundle(model_folder: Path) -> Bundle:
     Raises:
         DataError: it is damaged.
     """
+    from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
-    packed = Model.load(str(model_folder)).flavors["python_function"]["artifacts"]
-    return Bundle.load(model_folder / packed["bundle"]["path"])
+    with whole(model_folder, MlflowException):
+        packed = Model.load(str(model_folder)).flavors["python_function"]["artifacts"]
+        place = model_folder / packed["bundle"]["path"]
+    return Bundle.load(place)
 
 
-def parameter(model_folder: Path, name: str) -> Any:
-    """The default of a parameter that the model was registered with."""
+def parameter(model_folder: Path, name: str, usual: T) -> T:
+    """The default of a parameter that the model was registered with; `usual` if it has none."""
     from mlflow.models import Model
 
-    params = Model.load(str(model_folder)).signature.params
-    return next(p.default for p in params.params if p.name == name)
+    signature = Model.load(str(model_folder)).signature
+    known = signature.params.params if signature and signature.params else []
+    return next((p.default for p in known if p.name == name), usual)
 
 
 def _registered(known: list[int]) -> str:

@@ -10,7 +10,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,6 +47,7 @@ class Move:
         who: The user's name.
         when: UTC, ISO 8601.
         why: The reason.
+        done: Whether it was carried out, as far as is known.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Move:
     who: str
     when: str
     why: str
+    done: bool = True
 
 
 def champions(moves: Sequence[Move], now: int | None) -> list[int]:
@@ -183,11 +185,19 @@ class Registry:
         known = {int(v.version) for v in self.versions()}
         return [n for n in champions(moves, self.champion()) if n in known]
 
-    def withdrawn(self, number: int) -> Move | None:
-        """The move by which a person took the alias from a version, if that was its last."""
-        own = [m for m in self.moves() if m.alias == self.alias and number in (m.start, m.end)]
-        by_people = own and own[-1].start == number and own[-1].how != REGISTER
-        return own[-1] if by_people else None
+    def withdrawn(self, number: int) -> str:
+        """How a person took the alias from a version, if that was its last move; else ""."""
+        moves = self.moves()
+        own = [m for m in moves if m.alias == self.alias and number in (m.start, m.end)]
+        last = own[-1] if own else None
+        if last and last.start == number and last.how != REGISTER:
+            return f"{last.who} took @{self.alias} from it ({last.when[:10]}: {last.why})"
+        now = self.champion()
+        if not last or not last.done or last.end != number or now in (None, number):
+            return ""
+        # Notes that are missing stood on versions that were deleted: one of them may tell.
+        whole = {m.number for m in moves} >= set(range(last.number, moves[-1].number))
+        return f"@{self.alias} was taken from it in MLflow itself" if whole else ""
 
     def move(self, start: int | None, end: int, how: str, why: str) -> bool:
         """Moves the alias, if it is still where the caller saw it; says whether it moved.
@@ -203,15 +213,22 @@ class Registry:
         moves = self.moves()
         number = 1 + max((m.number for m in moves), default=0)
         own = [m for m in moves if m.alias == self.alias]
-        if own and (own[-1].start, own[-1].end, own[-1].how) == (start, end, how):
-            number = own[-1].number  # noted before a kill, and not done
+        same = own and (own[-1].start, own[-1].end, own[-1].how) == (start, end, how)
+        if same and not own[-1].done:  # noted before a kill
+            number = own[-1].number
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        note = asdict(Move(number, self.alias, start, end, how, user(), when, why))
-        del note["number"]
-        key = f"{MOVE}{number:04d}"
-        self.client.set_model_version_tag(self.name, str(end), key, json.dumps(note))
+        note = Move(number, self.alias, start, end, how, user(), when, why, done=False)
+        self._note(note)
         self.client.set_registered_model_alias(self.name, self.alias, str(end))
-        return self.champion() == end
+        if self.champion() != end:
+            return False
+        self._note(replace(note, done=True))
+        return True
+
+    def _note(self, move: Move) -> None:
+        content = asdict(move)
+        key = f"{MOVE}{content.pop('number'):04d}"
+        self.client.set_model_version_tag(self.name, str(move.end), key, json.dumps(content))
 
     def has_files(self, version: Any) -> bool:
         """Whether a version's files are still in the artifact store; the registry doesn't look.

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from hourglass import journal, patience
 from hourglass.errors import TrackingError
 from hourglass.journal import Journal, Lines, Writer
@@ -56,16 +58,18 @@ class Connections:
     """Opens experiments of the store that the environment names; errors come at once.
 
     Args:
-        root: The project's folder.
+        paths: The project's files.
 
     Attributes:
         shown: The store's address as it may be shown.
         named: The same if the environment names it; "" for the project's own file, which may move.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self.address = tracking_uri(root)
+    def __init__(self, paths: Paths) -> None:
+        self._root = paths.root
+        self._last = paths.sender
+        self._me = f"{os.getpid()} {time.time_ns()}"
+        self.address = tracking_uri(paths.root)
         self.shown = patience.without_password(self.address)
         self.named = named_store()
         self._trackers: dict[str, MlflowTracker] = {}
@@ -79,6 +83,21 @@ class Connections:
         if experiment not in self._trackers:
             self._trackers[experiment] = MlflowTracker(experiment, self._root, waits=False)
         return self._trackers[experiment]
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lets one process at a time send: two that look for a run would both make it.
+
+        What was known of runs is looked up anew if another process has sent in the meantime.
+        """
+        last = self._last
+        last.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(last.with_suffix(".lock")):
+            if not last.exists() or last.read_text() != self._me:
+                for tracker in self._trackers.values():
+                    tracker.forget()
+                last.write_text(self._me)
+            yield
 
     def why(self, error: TrackingError) -> str:
         """What is wrong with the store, for people."""
@@ -97,17 +116,17 @@ class Replay:
 
     Attributes:
         journal: The journal.
-        refused: Why MLflow refused a run, the first time; "" if it did not.
+        refused: Key of each run that MLflow refused -> why.
         store: For which store it was written, see `Connections.named`.
     """
 
     def __init__(self, of: Journal, connections: Connections) -> None:
         self.journal = of
-        self.refused = ""
+        self.refused: dict[str, str] = {}
         self._connections = connections
         self._lines = Lines(of.path)
         first, _ = self._lines.next(1)
-        self.store = first[0]["store"] if first else connections.named
+        self.store = first[0].get("store", "") if first else connections.named
         self._experiment = ""
         self._openings: dict[str, dict[str, Any]] = {}
         self._runs: dict[str, MlflowRun] = {}
@@ -120,8 +139,8 @@ class Replay:
 
     @property
     def runs(self) -> int:
-        """Number of runs that it speaks of, as far as it was read."""
-        return len(self._openings)
+        """Number of runs that it speaks of, as far as it was read, and that MLflow took."""
+        return len(self._openings.keys() - self.refused.keys())
 
     def send(self) -> None:
         """Sends the whole lines that are there and were not sent.
@@ -136,11 +155,12 @@ class Replay:
             by_run: dict[str, list[dict[str, Any]]] = {}
             for line in lines:
                 if line["do"] == BEGIN:
-                    self._experiment = line["experiment"]
+                    self._experiment = line.get("experiment", "")
                 else:
-                    by_run.setdefault(line["run"], []).append(line)
-            for key, own in by_run.items():
-                self._send(key, own)
+                    by_run.setdefault(line.get("run", ""), []).append(line)
+            with self._connections.alone():
+                for key, own in by_run.items():
+                    self._send(key, own)
             self._lines.at = end
 
     def end(self) -> None:
@@ -149,8 +169,9 @@ class Replay:
         Raises:
             TrackingError: the store is away or full; the same call goes on.
         """
-        for key in sorted(self._unfinished):
-            self._send(key, [{"do": "break_off", "with": {"status": "KILLED"}}])
+        with self._connections.alone():
+            for key in sorted(self._unfinished):
+                self._send(key, [{"do": "break_off", "with": {"status": "KILLED"}}])
 
     def _send(self, key: str, lines: list[dict[str, Any]]) -> None:
         """Sends what was said of one run; a run that MLflow refuses does not hold up the others."""
@@ -159,6 +180,8 @@ class Replay:
                 self._openings[key] = line
                 self._unfinished.add(key)
         if key not in self._openings:  # its end alone: a signal came before it was opened
+            return
+        if key in self.refused:  # were it ended now, what was refused could not be sent later
             return
         try:
             run = self._run(key)
@@ -170,15 +193,23 @@ class Replay:
             self._runs.pop(key, None)  # it may know of more or of less than MLflow does
             if patience.is_outage(error) or patience.is_full(error):
                 raise
-            if not self.refused:
-                self.refused = str(error)
-                log.warning("%s: %s", self._openings[key]["name"], error)
+            self._refuse(key, str(error))
+        except Exception as error:  # noqa: BLE001  what an artifact store's own library raises
+            self._runs.pop(key, None)
+            self._refuse(key, f"{type(error).__name__}: {' '.join(str(error).split())}")
         if any(line["do"] in ENDS for line in lines):
             self._unfinished.discard(key)
             self._runs.pop(key, None)
 
+    def _refuse(self, key: str, why: str) -> None:
+        if not self.refused:
+            log.warning("%s: %s", self._openings[key].get("name", key), why)
+        self.refused.setdefault(key, why)
+
     def _run(self, key: str) -> MlflowRun:
         if key not in self._runs:
+            if key not in self._openings:
+                raise TrackingError(f"the journal does not say how {key!r} began")
             said = self._openings[key]
             parent = self._run(said["parent"]) if said["parent"] else None
             to = self._connections.to(self._experiment)
@@ -221,7 +252,7 @@ class Sender(threading.Thread):
         super().__init__(name="sender", daemon=True)
         self._writer = writer
         self._paths = paths
-        self._connections = Connections(paths.root)
+        self._connections = Connections(paths)
         self._own = Replay(writer.journal, self._connections)
         self._left: list[Replay] = []
         self._wake, self._hurry, self._over = (threading.Event() for _ in range(3))
@@ -229,6 +260,7 @@ class Sender(threading.Thread):
         self._news = threading.Condition()
         self._failures = 0
         self._trouble = ""
+        self._ended = False
 
     def tell(self) -> None:
         """Says that there are new lines."""
@@ -236,8 +268,19 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         """Sends until it is stopped."""
+        try:
+            self._run()
+        except Exception as error:
+            self._trouble = f"sending broke off ({type(error).__name__}: {error})"
+            log.debug("the sender's thread", exc_info=True)
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
+
+    def _run(self) -> None:
         _give_way()
-        self._left = list(_here(self._paths, self._connections, everywhere=False))
+        self._left = list(_here(self._paths, self._connections, everywhere=False, elsewhere=[]))
         pause = None
         while not self._over.is_set():
             self._wake.wait(pause)
@@ -285,7 +328,7 @@ class Sender(threading.Thread):
 
         def over() -> bool:
             away = self._failures > failures and time.monotonic() - begun > GRACE
-            return self._own.sent >= wanted or away or not self.is_alive()
+            return self._own.sent >= wanted or away or self._ended
 
         self._hurry.set()
         self._wake.set()
@@ -308,7 +351,8 @@ class Sender(threading.Thread):
         if done and not self._own.refused:
             self._own.journal.remove()
             return
-        why = self._trouble or self._own.refused or f"{self._connections.shown} is slow"
+        refused = next(iter(self._own.refused.values()), "")
+        why = self._trouble or refused or f"{self._connections.shown} is slow"
         kept = self._own.journal.path.relative_to(home(self._paths.root))
         log.warning("%s: not all is in MLflow yet. %s keeps the rest; %s", why, kept, LATER)
         if not self.is_alive():
@@ -336,20 +380,25 @@ class Sent:
     Attributes:
         runs: Runs that MLflow has now.
         kept: Journals of which MLflow refused a part.
+        elsewhere: Journals for another store, which were left alone.
     """
 
     runs: int
-    kept: tuple[Path, ...]
+    kept: tuple[Path, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
 
 
-def _here(paths: Paths, connections: Connections, *, everywhere: bool) -> Iterator[Replay]:
-    """Takes what was left behind for this store, or for any."""
+def _here(
+    paths: Paths, connections: Connections, *, everywhere: bool, elsewhere: list[Path]
+) -> Iterator[Replay]:
+    """Takes what was left behind for this store, or for any; what is for others is listed."""
     for one in journal.left(paths.journals):
         replay = Replay(one, connections)
         if everywhere or replay.store == connections.named:
             yield replay
         else:
             one.release()
+            elsewhere.append(one.path)
             log.warning(ELSEWHERE, one.path, replay.store or OWN, connections.named or OWN)
 
 
@@ -363,9 +412,10 @@ def send_left(paths: Paths, *, everywhere: bool = False) -> Sent:
     Raises:
         TrackingError: MLflow's store is away, or can't be used; nothing is lost.
     """
-    connections = Connections(paths.root)
-    runs, kept = 0, []
-    for replay in _here(paths, connections, everywhere=everywhere):
+    connections, runs = Connections(paths), 0
+    kept: list[Path] = []
+    elsewhere: list[Path] = []
+    for replay in _here(paths, connections, everywhere=everywhere, elsewhere=elsewhere):
         one = replay.journal
         try:
             _finish(replay)
@@ -376,4 +426,4 @@ def send_left(paths: Paths, *, everywhere: bool = False) -> Sent:
         runs += replay.runs
         if replay.refused:
             kept.append(one.path)
-    return Sent(runs, tuple(kept))
+    return Sent(runs, tuple(kept), tuple(elsewhere))

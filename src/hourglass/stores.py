@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hourglass import patience
 from hourglass.errors import ConfigError, StoreError
-from hourglass.paths import replacing
+from hourglass.paths import make_once
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -50,11 +50,9 @@ def opened(url: str, root: Path) -> BaseStorage:
         remedy = "Name another store, or move this one away: the search then begins anew"
         if parsed.database not in (None, "", ":memory:"):
             file = root / str(parsed.database)
-            file.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{quote(str(file))}"
             if not file.exists():  # a kill while tables are made would leave half a store
-                with replacing(file) as beside:
-                    optuna.storages.RDBStorage(f"sqlite:///{quote(str(beside))}").engine.dispose()
+                make_once(file, _make)
         name = f"the study store at {url}"
         return patience.through_outages(name, url, lambda: optuna.storages.RDBStorage(url))
     except ModuleNotFoundError as error:
@@ -68,6 +66,10 @@ def opened(url: str, root: Path) -> BaseStorage:
             f"params.yaml: search.storage: can't open {shown!r}: {patience.cause(error, url)}. "
             f"{remedy}"
         ) from error
+
+
+def _make(file: Path) -> None:
+    optuna.storages.RDBStorage(f"sqlite:///{quote(str(file))}").engine.dispose()
 
 
 def _on_server(url: URL) -> BaseStorage:

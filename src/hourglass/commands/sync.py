@@ -4,6 +4,7 @@ import argparse
 import json
 
 from hourglass import console
+from hourglass.catalog import counted
 from hourglass.paths import Paths
 
 
@@ -28,12 +29,16 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
 
     sent = sending.send_left(paths, everywhere=arguments.all)
     if arguments.json:
-        kept = [str(path) for path in sent.kept]
-        console.say(json.dumps({"runs": sent.runs, "kept": kept}) + "\n")
+        paths_of = {name: list(map(str, getattr(sent, name))) for name in ("kept", "elsewhere")}
+        console.say(json.dumps({"runs": sent.runs, **paths_of}) + "\n")
         return
-    if sent.runs == 0:
+    if sent == sending.Sent(0):
         console.say("nothing is waiting to be sent\n")
         return
-    console.say(f"{sent.runs} runs are in MLflow now\n")
+    if sent.runs:
+        verb = "is" if sent.runs == 1 else "are"
+        console.say(f"{counted(sent.runs, 'run')} {verb} in MLflow now\n")
     for path in sent.kept:
         console.say(f"{path} is kept: MLflow refused a part of it, see above\n")
+    for path in sent.elsewhere:
+        console.say(f"{path} is kept: it is for another store, see above\n")

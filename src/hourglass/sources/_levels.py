@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hourglass.gaps import Gaps
 from hourglass.sources._table import Sort, sort_of
-from hourglass.sources._texts import is_date, is_meant_as_number, shortest, unit
+from hourglass.sources._texts import is_date, is_meant_as_number, unit
+from hourglass.spelling import plain, shortest
 
 MOST_LEVELS = 1000
 
@@ -51,7 +52,7 @@ class Levels:
     def _code(self, cell: str | None) -> float:
         text = "" if cell is None else cell.strip()
         if self._numeric:
-            text = _plain(text)
+            text = plain(text)
         if self._gaps.is_gap(text):
             return np.nan
         return self._codes.setdefault(text, len(self._codes))
@@ -141,8 +142,3 @@ def _texts(values: pa.Array) -> list[str | None]:
     if sort is Sort.NUMBER:
         return [None if v is None else shortest(str(v)) for v in values.to_pylist()]
     return [str(v) if v.is_valid else None for v in values]
-
-
-def _plain(text: str) -> str:
-    lower = text.lower()
-    return lower if lower in ("true", "false") else shortest(text)

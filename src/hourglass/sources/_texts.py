@@ -55,17 +55,6 @@ def is_utf8(text: str) -> bool:
     return "\ufffd" not in text and not any("\udc80" <= c <= "\udcff" for c in text)
 
 
-def shortest(text: str) -> str:
-    """The shortest text of the same number, "3" for "3.0"; other texts as they are."""
-    if not is_number(text):
-        return text
-    try:
-        return str(int(text))
-    except ValueError:
-        value = float(text)
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-
-
 def hint(text: str, decimal: str = ".") -> str:
     """What probably went wrong with a number, with a blank at the end, or an empty string."""
     bare = text.strip()

@@ -91,11 +91,7 @@ def _let_in(
         if holder is not None and holder.tags.get(BUNDLE) == version.tags[BUNDLE]:
             decision = _recorded(holder, params.register_.gate) or Decision("same", start)
         elif away := registry.withdrawn(number):
-            decision = Decision(
-                "withdrawn",
-                start,
-                f"{away.who} took @{registry.alias} from it ({away.when[:10]}: {away.why})",
-            )
+            decision = Decision("withdrawn", start, away)
         elif holder is not None and holder.tags.get(MODEL, "?") == version.tags.get(MODEL):
             decision = Decision("settings", start)
         elif params.register_.gate == "off":
@@ -116,9 +112,11 @@ def _let_in(
 
 def _recorded(version: Any, switch: str) -> Decision | None:
     """The decision by which a version became the champion; None: it was not the gate's."""
-    text = version.tags.get(f"{GATE}.decision")
-    found = Decision.from_json(json.loads(text)) if text else None
-    if found is None or not found.promotes or (found.outcome == "off") != (switch == "off"):
+    try:
+        found = Decision.from_json(json.loads(version.tags[f"{GATE}.decision"]))
+    except (LookupError, TypeError, ValueError):  # none, or another version of Hourglass wrote it
+        return None
+    if not found.promotes or (found.outcome == "off") != (switch == "off"):
         return None
     return found
 
