@@ -28,5 +28,7 @@ def make_registered(root: Path) -> Bundle:
     chosen = {"selected_loss": "mse", "selected_seed": 1, "rows_test": 40}
     write_text(paths.evaluate("verdict.txt"), "mse is best\n")
     write_json(paths.evaluate("delivered.json"), {**chosen, **numbers})
+    write_json(paths.evaluate("run.json"), {"key": "evaluate 89ab"})
+    write_json(paths.train("run.json"), {"key": "train 0123"})
     register.run(config.load(paths.params), paths)
     return Bundle.load(paths.model("mse", 1))

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from hourglass import __version__, config
+from hourglass import __version__, config, console
 from hourglass.__main__ import main
 from hourglass.commands import COMMANDS
 from hourglass.config import Params
@@ -278,6 +278,14 @@ def test_colours_appear_on_a_terminal_only(tmp_path, capsys, monkeypatch, termin
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     main(["-C", str(tmp_path), "search"])
     assert capsys.readouterr().err.startswith(f"{head} params.yaml is missing")
+
+
+@pytest.mark.parametrize("out", [console.say, lambda text: console.complain("error", text)])
+def test_names_in_data_do_not_steer_the_terminal(capsys, out):
+    out("a\x1b[31mred\x1b]0;title\x07\u202eback\rover\n\tnext")
+    said = "".join(capsys.readouterr())
+    assert "a\\x1b[31mred\\x1b]0;title\\x07\\u202eback\\rover\n" in said
+    assert "\tnext" in said
 
 
 def test_no_color_is_respected(tmp_path, capsys, monkeypatch):

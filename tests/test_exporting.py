@@ -74,14 +74,17 @@ def test_onnxruntime_gives_the_bundles_numbers_for_any_number_of_rows(case, tmp_
     path = tmp_path / "model.onnx"
     assert exporting.export(bundle, rows_NF[:7], path) == ""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for some_NF in (rows_NF, rows_NF[-1:]):
+    for some_NF in (rows_NF, rows_NF[-1:], rows_NF[:0]):
         given = exporting._shaped(bundle, some_NF)
         answer, latent = session.run(None, {"rows": given})
         expected = bundle.answered(some_NF)
         if bundle.schema.shape is not None:
             assert answer.shape == (len(some_NF), *bundle.schema.shape)
         np.testing.assert_allclose(
-            answer.reshape(len(some_NF), -1), expected.reconstruction_NW, rtol=1e-4, atol=1e-3
+            answer.reshape(expected.reconstruction_NW.shape),
+            expected.reconstruction_NW,
+            rtol=1e-4,
+            atol=1e-3,
         )
         np.testing.assert_allclose(latent, expected.latent_NL, rtol=1e-4, atol=1e-4)
     assert [f.name for f in tmp_path.iterdir()] == ["model.onnx"]

@@ -91,7 +91,7 @@ def test_units_are_groups_or_runs_of_neighbours():
     unit_N, name = gate.units(6, np.array([7, 3, 7, 9, 3, 9]))
     assert (unit_N.tolist(), name) == ([1, 0, 1, 2, 0, 2], "groups")
     unit_N, name = gate.units(64, None)
-    assert (np.bincount(unit_N).tolist(), name) == ([2] * 32, "runs of neighbouring rows")
+    assert (np.bincount(unit_N).tolist(), name) == ([2] * 32, "blocks of neighbouring rows")
     assert (np.diff(unit_N) >= 0).all()
     assert gate.units(3, None)[0].tolist() == [0, 1, 2]
 

@@ -1,5 +1,6 @@
 """A file is scored to the same bytes whatever comes between; bad rows do what was asked."""
 
+import os
 import re
 
 import numpy as np
@@ -320,3 +321,34 @@ def test_a_version_that_is_no_model_of_hourglass_is_told_as_that(made, tmp_path,
     assert main(["predict", *words, "--version", str(version)]) == 2
     said = f"{model.name} version {version} holds no whole model of Hourglass (KeyError:"
     assert said in capsys.readouterr().err
+
+
+def test_chunks_of_another_model_or_file_are_not_gone_on_with(tmp_path):
+    """A regression: in a store that was made anew, version 1 may be another model."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a\n1\n")
+    job, asked = Job(rows, tmp_path / "out.csv"), serving.Asked()
+    before = predicting._identity(job, "a model", asked)
+    assert predicting._identity(job, "a model", asked) == before
+    assert predicting._identity(job, "another", asked) != before
+    stat = rows.stat()
+    rows.write_text("a\n2\n")
+    os.utime(rows, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as `cp -p` does
+    assert predicting._identity(job, "a model", asked) != before
+
+
+def test_a_model_is_the_same_each_time_it_is_fetched(made):
+    _, _, model = made
+    digests = set()
+    for _ in range(2):
+        with registered.fetched(model) as files:
+            digests.add(predicting.digest_files(*sorted(files.iterdir())))
+    assert len(digests) == 1
+
+
+def test_out_may_not_be_a_folder(made, tmp_path):
+    _, bundle, model = made
+    people(bundle).to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(ConfigError, match=r"out.csv, which is a folder; name a file"):
+        predicting.run(Job(tmp_path / "rows.csv", tmp_path / "out.csv"), model)

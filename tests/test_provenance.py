@@ -1,5 +1,6 @@
 """Digests change with what they stand for, and with nothing else; git may be absent."""
 
+import hashlib
 import subprocess
 
 import pytest
@@ -56,7 +57,7 @@ def git(folder, *arguments):
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_tags_name_the_commit_the_state_and_the_lock(tmp_path, monkeypatch):
+def test_tags_name_the_commit_the_state_and_the_settings(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
     monkeypatch.setenv("DVC_EXP_NAME", "shy-owl")
     git(tmp_path, "init", "-q", "-b", "main")
@@ -68,9 +69,11 @@ def test_tags_name_the_commit_the_state_and_the_lock(tmp_path, monkeypatch):
     (tmp_path / "dvc.lock").write_text("x")
     tags = provenance.revision_tags(tmp_path)
     assert tags["git.dirty"] == "false"  # DVC's own doing
-    assert tags["dvc.lock"] == provenance.digest_files(tmp_path / "dvc.lock")
+    assert "params.yaml" not in tags
     (tmp_path / "params.yaml").write_text("x")
-    assert provenance.revision_tags(tmp_path)["git.dirty"] == "true"
+    tags = provenance.revision_tags(tmp_path)
+    assert tags["git.dirty"] == "true"
+    assert tags["params.yaml"] == hashlib.sha256(b"x").hexdigest()  # what sha256sum prints
 
 
 @pytest.mark.parametrize("path", ["", None])

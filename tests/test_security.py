@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 import fits
 from hourglass import config, trials
-from hourglass.bundle import Bundle
+from hourglass.bundle import delivered
 from hourglass.errors import DataError
 from hourglass.paths import write_csv
 
@@ -201,6 +202,16 @@ def _header(folder: Path, header: bytes, length: int | None = None) -> None:
     (folder / "weights.safetensors").write_bytes(size + header)
 
 
+def _code(model: dict) -> dict:
+    return model["alone"]["calibration"]["codes"][0]
+
+
+def _weights(folder: Path, number: float) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    next(iter(weights.values())).view(-1)[0] = number
+    save_file(weights, folder / "weights.safetensors")
+
+
 LONG = {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
 HARM = {
     "a huge bottleneck": lambda f: _model(
@@ -217,6 +228,19 @@ HARM = {
     "nested JSON": lambda f: (f / "model.json").write_text("[" * 200_000),
     "no text": lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"),
     "no calibration": lambda f: _model(f, lambda m: m.pop("calibration")),
+    "calibration that is null": lambda f: _model(f, lambda m: m.update(alone=None)),
+    "no scale": lambda f: _model(f, lambda m: m["scaler"]["scale"].__setitem__(0, 0)),
+    "NaN": lambda f: _model(f, lambda m: _code(m).update(center=float("nan"))),
+    "a text for a number": lambda f: _model(f, lambda m: _code(m).update(center="x")),
+    "an unknown family": lambda f: _model(f, lambda m: _code(m).update(family="x")),
+    "parameters of another family": lambda f: _model(f, lambda m: _code(m).update(fitted={})),
+    "a text for a resolution": lambda f: _model(
+        f, lambda m: _code(m)["column"].update(resolution="x")
+    ),
+    "no surprise": lambda f: _model(f, lambda m: m["usual"].update(bits_Q=[])),
+    "an endless surprise": lambda f: _model(f, lambda m: m["usual"].update(bits_Q=[1e999])),
+    "weights that are no numbers": lambda f: _weights(f, float("nan")),
+    "weights without end": lambda f: _weights(f, float("inf")),
     "a long header": lambda f: _header(f, b"{}", 2**60),
     "a header of another size": lambda f: _header(f, json.dumps(LONG).encode()),
     "a pickle": lambda f: (f / "weights.safetensors").write_bytes(
@@ -240,7 +264,7 @@ def test_bundles_that_mean_harm_are_refused(bundle, tmp_path, monkeypatch, harm)
     HARM[harm](folder)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="holds no whole model of Hourglass") as caught:
-        Bundle.load(folder)
+        delivered(folder)
     assert len(str(caught.value)) < 500 + len(str(folder))
     assert not (tmp_path / "ran").exists()
 
@@ -248,7 +272,7 @@ def test_bundles_that_mean_harm_are_refused(bundle, tmp_path, monkeypatch, harm)
 # --- what we write --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-a", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "\uff1d1"])
 def test_no_text_of_a_report_is_a_formula_to_a_spreadsheet(tmp_path, text):
     write_csv(tmp_path / "t.csv", [{"column": text, "value": -1.5}], ["column", "value"])
     with (tmp_path / "t.csv").open(newline="") as file:

@@ -1,5 +1,6 @@
 """The served model gives the bundle's numbers, and a 4xx with the reason to what it can't read."""
 
+import asyncio
 import contextlib
 import json
 import random
@@ -93,6 +94,34 @@ def test_rows_are_answered_as_by_the_bundle_in_every_format(folder, address, tmp
     pd.testing.assert_frame_equal(predictions, serving.answer(folder[1], frame, wanted))
 
 
+@pytest.mark.slow
+def test_what_mlflow_makes_of_instances_is_read_as_it_was_sent(folder, address):
+    """A regression: it makes an array of each cell beside a gap."""
+    frame = people(folder[1]).astype(object)
+    frame.loc[1, ["near", "level"]] = None
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    answer = post(address, {"instances": rows}, JSON.upper())
+    assert answer.status_code == 200, answer.text
+    found = pd.DataFrame(answer.json()["predictions"])
+    pd.testing.assert_frame_equal(found, serving.answer(folder[1], frame))
+
+
+def test_an_answer_that_takes_too_long_is_told_as_too_many_rows():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def answer():
+        plain = server._Plain(send)
+        await plain({"type": "http.response.start", "status": 504, "headers": []})
+        await plain({"type": "http.response.body", "body": b'{"detail": "exceeded"}'})
+
+    asyncio.run(answer())
+    assert sent[0]["status"] == 413
+    assert "send fewer at a time" in json.loads(sent[1]["body"])["message"]
+
+
 def malformed(bundle) -> list[tuple]:
     """Body, content type, what the reason says."""
     one, frame = split(people(bundle, 1)), people(bundle, 2).astype(object)
@@ -108,7 +137,9 @@ def malformed(bundle) -> list[tuple]:
         ("[1, 2]", JSON, "Received a list"),
         ("3", JSON, "unexpected input type"),
         ("null", JSON, "unexpected input type"),
-        (b"\xff\xfe\x00", JSON, "valid JSON"),
+        (b"\xff\xfe\x00", JSON, "not in UTF-8"),
+        (b'{"inputs": "\xff' + b"x" * 5000 + b'"}', JSON, "not in UTF-8"),
+        ("{" + "a" * 100_000, JSON, "valid JSON"),
         ("{}", JSON, "exactly one of the input fields"),
         ({"rows": [1]}, JSON, "exactly one of the input fields"),
         ({**one, "inputs": [1]}, JSON, "exactly one of the input fields"),
@@ -147,6 +178,12 @@ def malformed(bundle) -> list[tuple]:
         ({**one, "params": {"return": []}}, JSON, "return names nothing"),
         ({**one, "params": {"return": [3]}}, JSON, "return"),
         ({**one, "params": {"return": [None]}}, JSON, "return: unknown None"),
+        (
+            {**one, "params": {"retrun": ["latent"]}},
+            JSON,
+            "unknown 'retrun', did you mean 'return'",
+        ),
+        ({**one, "params": {"return": ["x" * 5000]}}, JSON, "return: unknown"),
         ({**one, "params": {"anomaly_share": None}}, JSON, "anomaly_share is None"),
         ({**one, "params": {"anomaly_share": 2}}, JSON, "must be above 0 and below 1"),
         ({**one, "params": {"anomaly_share": "x"}}, JSON, "anomaly_share"),
@@ -156,6 +193,9 @@ def malformed(bundle) -> list[tuple]:
         ("near,far,flag,count,level\n1,2,3\n1,2,3,4,5,6,7\n", CSV, "CSV"),
         ("near,far,flag,count,level\n=1+1,2,1,3,low\n", CSV, "'=1+1' is no number"),
         (b"near\xff,far\n1,2\n", CSV, "UTF-8"),
+        ("near,near,far,flag,count,level\n1,2,3,0,4,low\n", CSV, "column 'near' more than once"),
+        (",".join(f"c{i}" for i in range(100_000)), CSV, "the header has 100000 columns"),
+        (f"near,far\n1,2\n{'x' * 5000}", CSV, "missing inputs"),
         (b"PAR1 no parquet", "application/vnd.apache.parquet", "Parquet"),
         (json.dumps(one), "text/plain", "only supports the following content types"),
         (json.dumps(one), "application/json; charset=latin-1", "only supports UTF-8"),
@@ -196,6 +236,7 @@ def test_hundreds_of_requests_at_once_get_an_answer_or_a_reason(folder, address)
             said = answer.json()["message"]
             assert reason in said, shown
             assert said.strip(), shown
+            assert len(said) < 1200, shown
             assert not said.startswith(("Failed to predict", "Failed to enforce")), shown  # rows
         else:
             assert answer.status_code < 500, shown

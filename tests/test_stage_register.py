@@ -28,7 +28,7 @@ OFF = params(register={"gate": "off"})
 # --- what the gate says is carried out ------------------------------------------------------------
 
 AHEAD = Comparison("version 1", 1.0, 1.5, -0.5, -0.6, -0.4, 1e-9, "better", 40, 32)
-BETTER = Decision("better", 1, "", (AHEAD,), "runs of neighbouring rows", "bits per feature")
+BETTER = Decision("better", 1, "", (AHEAD,), "blocks of neighbouring rows", "bits per feature")
 WORSE = replace(BETTER, outcome="worse", comparisons=(replace(AHEAD, said="worse"),))
 
 

@@ -256,6 +256,7 @@ def test_a_pruned_trial_is_recorded_with_a_tag_and_has_not_failed():
     parent = tracker.run("search x", "search", {})
     curve = [{"epoch": 1, "train_loss": 1.0, "val_loss": 1.0, "val_gauss_bits": 2.0}]
     search._record(
+        PARAMS,
         tracker,
         parent,
         Outcome(ONE, 1, {"learning_rate": 0.1}, None, Result({}, curve, 1.0, pruned=1)),
@@ -274,7 +275,7 @@ def test_of_a_long_trial_s_curve_some_epochs_are_sent_the_first_and_the_last_amo
     parent = tracker.run("search", "search", {})
     curve = [{"epoch": float(e), "val_loss": 1 / e} for e in range(1, 61)]
     result = Result({"bits_per_feature": 1.0}, curve, 1.0)
-    search._record(tracker, parent, Outcome(ONE, 1, {"learning_rate": 0.1}, 1.0, result))
+    search._record(PARAMS, tracker, parent, Outcome(ONE, 1, {"learning_rate": 0.1}, 1.0, result))
     (child,) = (run for key, run in tracker.runs.items() if key != "search")
     epochs = [point["epoch"] for point in child.recorded_curve]
     assert (len(epochs), epochs[0], epochs[-1]) == (search.CURVE, 1, 60)

@@ -224,3 +224,11 @@ def test_rows_do_not_depend_on_how_they_are_cut_into_files(
     assert np.array_equal(values(source), expected, equal_nan=True)
     assert beside(source, "group_N").tolist() == [group[k // 2] for k in numbers]
     assert source.levels() == {"city": tuple(f"c{k}" for k in first)}
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
+def test_commas_in_names_separate_nothing_where_a_file_says_that_tabs_do(tmp_path, name):
+    text = "0,0\t0,1\t0,2\n1\t2\t3\n4\t5\t6\n"
+    data = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    assert values(tabular(tmp_path / name)).tolist() == [[1, 2, 3], [4, 5, 6]]

@@ -259,13 +259,17 @@ class Bundle:
 
     @classmethod
     def _read(cls, folder: Path) -> Self:
-        model: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        text = (folder / "model.json").read_text(encoding="utf-8")
+        model: dict[str, Any] = json.loads(text, parse_constant=_no_number)
         raw = model["recipe"]
         recipe = Recipe(**{**raw, "architecture": Architecture.from_json(raw["architecture"])})
         schema = Schema.from_json(model["schema"])
         scaler = Scaler.from_json(model["scaler"])
         weights = load_file(folder / "weights.safetensors")
         _require_sizes(recipe, weights)
+        for name, weight in weights.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise ValueError(f"weights of {name} are not finite")
         inputs, autoencoder, loss = modules(recipe, schema, scaler)
         parts = {"inputs.": inputs, "autoencoder.": autoencoder, "loss.": loss}
         for prefix, module in parts.items():
@@ -279,6 +283,31 @@ class Bundle:
         alone = Alone.from_json(model["alone"]) if model["alone"] else None
         usual = Usual.from_json(model["usual"]) if model["usual"] else None
         return cls(recipe, schema, scaler, *ready, calibration, masked, alone, usual)
+
+
+def delivered(folder: Path) -> Bundle:
+    """A bundle that answers: one that is calibrated, and says finite things of a middling row.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    bundle = Bundle.load(folder)
+    with whole(folder):
+        if bundle.alone is None or bundle.usual is None:
+            raise ValueError("it is not calibrated")
+        rows_NF = wide.collapse(bundle.alone.middle_W[None], bundle.schema.columns)
+        exact_F = [column.kind is not Kind.CONTINUOUS for column in bundle.schema.columns]
+        rows_NF[:, exact_F] = np.round(rows_NF[:, exact_F])
+        found = bundle.answered(rows_NF)
+        bits_NF = bundle.surprise(rows_NF, found.reconstruction_NW)
+        bundle.usual.outside(found.scaled_NF)
+        if not (np.isfinite(bits_NF).all() and np.isfinite(found.reconstruction_NW).all()):
+            raise ValueError("its answer for a middling row is not finite")
+    return bundle
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} stands where a number belongs")
 
 
 def of_rows(surprise_NF: Array, extra_N: Array) -> Array:

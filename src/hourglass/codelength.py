@@ -61,6 +61,22 @@ class Code:
     center: float
     spread: float
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Rebuilds a code from what `asdict` gave.
+
+        Raises:
+            ValueError: no code is like that.
+        """
+        own = cls(**{**data, "column": Column.from_json(data["column"])})
+        if own.family != levels.NAME:
+            known = FAMILIES.get(own.family)
+            if known is None or set(own.fitted) != set(known.parameters):
+                raise ValueError(f"no family {own.family!r} has the parameters {list(own.fitted)}")
+        if not np.isfinite([*own.fitted.values(), own.center, own.spread]).all():
+            raise ValueError(f"the code of column {own.column.name!r} is not finite")
+        return own
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -79,8 +95,7 @@ class Calibration:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Rebuilds a calibration from what `to_json` gave."""
-        codes = (Code(**{**c, "column": Column.from_json(c["column"])}) for c in data["codes"])
-        return cls(tuple(codes))
+        return cls(tuple(Code.from_json(code) for code in data["codes"]))
 
 
 def candidates(column: Column) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -11,10 +12,19 @@ from collections.abc import Iterator
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells count
 
 
+# What steers a terminal (colours, titles, the cursor) or turns the direction of a text round.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def tame(text: str) -> str:
+    """A text that may hold names from data: what would steer a terminal is spelt out."""
+    return STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def say(text: str) -> None:
     """Prints an answer; ends quietly if nobody reads it any more."""
     with reader_may_leave():
-        sys.stdout.write(text)
+        sys.stdout.write(tame(text))
 
 
 @contextlib.contextmanager
@@ -34,7 +44,7 @@ def complain(what: str, message: str) -> None:
     """Writes `what: message` to stderr, further lines indented, in colour on a terminal only."""
     plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
     head = f"{what}:" if plain else f"\033[31m{what}:\033[0m"
-    body = textwrap.indent(message, " " * (len(what) + 2)).lstrip()
+    body = textwrap.indent(tame(message), " " * (len(what) + 2)).lstrip()
     sys.stderr.write(f"{head} {body}\n")
 
 
@@ -46,7 +56,7 @@ class OneLine(logging.Formatter):
         level = f" {record.levelname.lower()}" if record.levelno > logging.INFO else ""
         parts = record.name.split(".")
         vars(record)["what"] = next(p for p in (*parts[::-1], "") if p[:1] != "_") + level
-        return super().format(record)
+        return tame(super().format(record))
 
 
 def log_to_stderr() -> None:

@@ -67,11 +67,12 @@ class _Graph(nn.Module):
         self.offset_W, self.scale_W = map(torch.from_numpy, _numbers(widened))
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        scaled = (rows.reshape(-1, self.features) - self.offset_F) / self.scale_F
+        count = rows.shape[0]  # -1 in its place would fail where there are none
+        scaled = (rows.reshape(count, self.features) - self.offset_F) / self.scale_F
         latent = self.autoencoder.encode(self.inputs(scaled.float()))
         answer = self.loss.reconstruct(self.autoencoder.decode(latent)).double()
         answer = answer * self.scale_W + self.offset_W
-        return answer if self.shape is None else answer.reshape(-1, *self.shape), latent
+        return answer if self.shape is None else answer.reshape(count, *self.shape), latent
 
 
 def _numbers(scaler: Scaler) -> tuple[Array, Array]:

@@ -57,12 +57,12 @@ def units(rows: int, group_N: NDArray[Any] | None) -> tuple[NDArray[np.int64], s
     """The unit of each row, and what it is called: what is independent from one unit to another.
 
     Rows of a group hang together, and so do neighbours in time: the units are the groups, or else
-    runs of neighbouring rows, whose means scatter nearly as the t test presumes.
+    blocks of neighbouring rows, whose means scatter nearly as the t test presumes.
     """
     if group_N is not None:
         _, unit_N = np.unique(group_N, return_inverse=True)
         return unit_N.astype(np.int64), "groups"
-    return np.arange(rows) * min(PARTS, rows) // max(1, rows), "runs of neighbouring rows"
+    return np.arange(rows) * min(PARTS, rows) // max(1, rows), "blocks of neighbouring rows"
 
 
 def row_bits(bundle: Bundle, rows_NF: Array, hidden: bool) -> Array:

@@ -88,11 +88,19 @@ def _by_name(rows: pd.DataFrame, schema: Schema, gaps: Gaps) -> tuple[Array, dic
     if twice:
         raise DataError(f"the rows have column {min(twice)!r} more than once; name each once")
     wrong: dict[int, str] = {}
-    read = [_values(rows[c.name], c, gaps) for c in schema.columns]
+    read = [_values(_cells(rows[c.name]), c, gaps) for c in schema.columns]
     for column, (_, said) in zip(schema.columns, read, strict=True):
         for row, reason in said.items():
             wrong.setdefault(row, f"column {column.name!r}: {reason}")
     return np.column_stack([values_N for values_N, _ in read]), wrong
+
+
+def _cells(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The same without the arrays of no axes that MLflow makes of the cells of `instances`."""
+    if column.dtype != object:
+        return column
+    bare = [v.item() if isinstance(v, np.ndarray) and v.ndim == 0 else v for v in column]
+    return pd.Series(bare, index=column.index, dtype=object)
 
 
 def _array(rows: Any, schema: Schema) -> Array:
@@ -165,7 +173,7 @@ def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64],
         number = _number(value, gaps)
         if number is None:
             wrong[i] = (
-                f"{_shown(value)} is no number; give one, or leave the place empty where the "
+                f"{shown(value)} is no number; give one, or leave the place empty where the "
                 "value is missing"
             )
         else:
@@ -207,9 +215,10 @@ def _is_cell(value: Any) -> bool:
 
 
 def _no_level(value: Any) -> str:
-    return f"{_shown(value)} is no level; give a text or a number"
+    return f"{shown(value)} is no level; give a text or a number"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for a message; a long one is cut."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -173,6 +173,10 @@ class MlflowTracker(Tracker):
             with self._store.answering():
                 return call()
 
+    def recorded(self, key: str) -> Any:
+        """The run with this key as MLflow has it; None: it has none."""
+        return self.ask(lambda: self._runs(f"= '{key}'")).get(key)
+
     def forget(self) -> None:
         """Forgets which runs there were: another process may have made some."""
         self._children.clear()
@@ -240,6 +244,11 @@ class MlflowTracker(Tracker):
         return self.client.create_run(self.experiment_id, start, every, name)
 
 
+def place(run: Any) -> str:
+    """Where MLflow's UI shows a run, for links in its descriptions."""
+    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+
 class MlflowRun(Run):
     """A run in MLflow; what a killed stage had recorded already is not recorded twice.
 
@@ -254,7 +263,8 @@ class MlflowRun(Run):
         self._ask = ask
         self.key = key
         self.id = run.info.run_id
-        self._place = f"#/experiments/{run.info.experiment_id}/runs/{self.id}"  # in MLflow's UI
+        self.tags = run.data.tags
+        self._place = place(run)
         self.ended = self.finished = run.info.status == "FINISHED"
         # MLflow adds a point to a curve unless it knows the very same with the same time.
         self._time = run.info.start_time
@@ -262,7 +272,7 @@ class MlflowRun(Run):
         # the number of workers, change no number: the first value stays.
         self._known = set(run.data.params)
         self._params: dict[str, str] = {}
-        self._points: list[tuple[str, float, int, int]] = []
+        self._points: list[tuple[str, float, int, int, str | None]] = []
         self._tags: dict[str, str] = {}
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -271,12 +281,16 @@ class MlflowRun(Run):
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """See Run."""
-        self._points += [(name, value, self._time, 0) for name, value in values.items()]
+        self.metrics_of(None, values)
+
+    def metrics_of(self, model: str | None, values: Mapping[str, float]) -> None:
+        """Records final numbers, also of the logged model with this identifier."""
+        self._points += [(name, value, self._time, 0, model) for name, value in values.items()]
 
     def curve(self, points: Sequence[Mapping[str, float]]) -> None:
         """See Run."""
         self._points += [
-            (f"curve/{name}", value, self._time, int(point["epoch"]))
+            (f"curve/{name}", value, self._time, int(point["epoch"]), None)
             for point in points
             for name, value in point.items()
             if name != "epoch"
@@ -285,7 +299,7 @@ class MlflowRun(Run):
     def sample(self, values: Mapping[str, float], at: float) -> None:
         """See Run; the step is seconds since the run began."""
         step = round(at - self._time / 1000)
-        self._points += [(name, value, int(at * 1000), step) for name, value in values.items()]
+        self._points += [(name, v, int(at * 1000), step, None) for name, v in values.items()]
 
     def note(self, markdown: str) -> None:
         """See Run."""

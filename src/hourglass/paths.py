@@ -15,7 +15,8 @@ from hourglass.catalog import listed, nearest
 from hourglass.errors import DataError, MissingInputError
 
 SPLITS = ("train", "val", "test")
-FORMULA = ("=", "+", "-", "@", "\t")  # what a formula begins with in a spreadsheet
+# What a formula begins with in a spreadsheet; the last four are as wide as ideographs.
+FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)

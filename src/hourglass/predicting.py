@@ -23,7 +23,7 @@ from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, DataError, HourglassError
 from hourglass.incoming import Chunk, Incoming
 from hourglass.paths import harmless, replacing
-from hourglass.provenance import digest
+from hourglass.provenance import digest, digest_files
 from hourglass.registered import Registered
 from hourglass.schema import Column, Kind
 from hourglass.serving import Answers, Asked
@@ -87,16 +87,20 @@ def run(job: Job, model: Registered) -> Count:
         raise ConfigError(f"IN and OUT are the same file, {job.source}; name another to write to")
     if job.on_bad_row not in ON_BAD_ROW:
         raise ConfigError(f"--on-bad-row {job.on_bad_row}: it is one of {', '.join(ON_BAD_ROW)}")
+    if job.target.is_dir():
+        raise ConfigError(f"OUT is {job.target}, which is a folder; name a file")
     if not job.target.parent.is_dir():
         raise ConfigError(f"OUT is {job.target}, but there is no folder {job.target.parent}")
     with registered.fetched(model) as files:
         bundle = registered.bundle(files)
         share = registered.parameter(files, "anomaly_share", Asked.anomaly_share)
+        # Not name and number: in a store that was made anew they may be those of another model.
+        same = digest_files(*sorted(files.iterdir()))
     asked = Asked(tuple(job.returned), share)
     source = incoming.opened(job.source)
     _require_kept(job, source.names)
     with _alone(job.target):
-        parts = job.target.with_name(f".{job.target.name}.{_identity(job, model, asked)}.parts")
+        parts = job.target.with_name(f".{job.target.name}.{_identity(job, same, asked)}.parts")
         parts.mkdir(exist_ok=True)
         try:
             count = _score(job, source, bundle, asked, parts)
@@ -160,12 +164,14 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
     return count
 
 
-def _identity(job: Job, model: Registered, asked: Asked) -> str:
+def _identity(job: Job, model: str, asked: Asked) -> str:
     """16 hex digits of all that the chunks depend on; of other ones none is taken over."""
     stat = job.source.stat()
-    source = (str(job.source.resolve()), stat.st_size, stat.st_mtime_ns)
+    # The time of a file's last change (ctime) is the system's: no copy brings an old one along.
+    times = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    source = (str(job.source.resolve()), stat.st_size, *times)
     options = (list(job.keep), job.on_bad_row, list(asked.returned), asked.anomaly_share)
-    return digest(source, model.uri, model.store, options)
+    return digest(source, model, options)
 
 
 def _require_kept(job: Job, names: Sequence[str]) -> None:

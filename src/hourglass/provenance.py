@@ -87,7 +87,7 @@ def code_version() -> str:
 
 
 def revision_tags(root: Path) -> dict[str, str]:
-    """Tags for tracking: git commit and state, DVC's experiment, digests of its lock and params."""
+    """Tags for tracking: git commit and state, DVC's experiment, the SHA-256 of params.yaml."""
     tags = {}
     commit = _git(root, "rev-parse", "HEAD")
     if commit:
@@ -98,9 +98,8 @@ def revision_tags(root: Path) -> dict[str, str]:
     for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         if value := os.environ.get(name):
             tags[name.lower().replace("_", ".", 1)] = value
-    for name in ("dvc.lock", "params.yaml"):
-        if (root / name).exists():
-            tags[name] = digest_files(root / name)
+    if (root / "params.yaml").exists():
+        tags["params.yaml"] = hashlib.sha256((root / "params.yaml").read_bytes()).hexdigest()
     return tags
 
 

@@ -61,8 +61,9 @@ class JournalTracker(Tracker):
         seconds: float = 0.0,
     ) -> Run:
         """See Tracker."""
-        opening = {"name": name, "tags": dict(tags), "parent": parent.key if parent else ""}
-        run = JournalRun(key, self._add, self._writer.copy)
+        own = tracking.inherited(parent) | dict(tags)
+        opening = {"name": name, "tags": own, "parent": parent.key if parent else ""}
+        run = JournalRun(key, own, self._add, self._writer.copy)
         # First, so that a signal in between leaves no open run behind.
         self._open = {k: r for k, r in self._open.items() if not r.finished} | {key: run}
         self._add({"run": key, "do": OPEN, **opening, "start": time.time() - seconds}, tell=False)
@@ -98,8 +99,11 @@ class JournalTracker(Tracker):
 class JournalRun(Run):
     """A run whose recordings are lines of a journal."""
 
-    def __init__(self, key: str, add: Add, copy: Callable[[Path], str]) -> None:
+    def __init__(
+        self, key: str, tags: Mapping[str, str], add: Add, copy: Callable[[Path], str]
+    ) -> None:
         self.key = self.id = key
+        self.tags = tags
         self.finished = False
         self._add_line = add
         self._copy = copy

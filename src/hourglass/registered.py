@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import make_url
 
-from hourglass.bundle import Bundle, whole
+from hourglass.bundle import Bundle, delivered, whole
 from hourglass.config import Register
 from hourglass.errors import DataError, MissingInputError
 from hourglass.mlflow_store import answering, tracking_uri
@@ -114,7 +114,7 @@ def bundle(model_folder: Path) -> Bundle:
     with whole(model_folder, MlflowException):
         packed = Model.load(str(model_folder)).flavors["python_function"]["artifacts"]
         place = model_folder / packed["bundle"]["path"]
-    return Bundle.load(place)
+    return delivered(place)
 
 
 def parameter(model_folder: Path, name: str, usual: T) -> T:

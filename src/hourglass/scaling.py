@@ -65,8 +65,17 @@ class Scaler:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Rebuilds a scaler from what `to_json` gave."""
-        return cls(data["name"], np.array(data["offset"]), np.array(data["scale"]))
+        """Rebuilds a scaler from what `to_json` gave.
+
+        Raises:
+            ValueError: its numbers are none that a scaler can have.
+        """
+        offset_F, scale_F = (np.array(data[name], np.float64) for name in ("offset", "scale"))
+        if not (np.isfinite(offset_F).all() and np.isfinite(scale_F).all() and (scale_F > 0).all()):
+            raise ValueError(
+                "the scaler has an offset or a scale that is not finite, or a scale <= 0"
+            )
+        return cls(data["name"], offset_F, scale_F)
 
 
 def fit(name: str, train_NF: NDArray[Any], schema: Schema, seen: Moments | None = None) -> Scaler:

@@ -4,18 +4,23 @@ It answers what no model can read with a status from 400 to 499 and the reason, 
 does but for a few requests, which `_Guard` catches.
 """
 
+import csv
 import errno
 import json
 import logging
 import socket
 import warnings
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import mlflow
+import pandas as pd
 import uvicorn
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from hourglass import given
+from hourglass.catalog import nearest
 from hourglass.errors import ConfigError
 from hourglass.mlflow_store import answering
 from hourglass.registered import Registered
@@ -23,10 +28,16 @@ from hourglass.registered import Registered
 log = logging.getLogger(__name__)
 
 MOST = 64 << 20  # bytes of a request
+LONGEST = 1000  # characters of a reason
+COLUMNS = 1000  # of a CSV's header beyond ten times those of an answer: wide ones take minutes
 # How MLflow begins to quote the rows of a request, and how it ends.
 QUOTES = (
     ("Failed to predict data '", "'. \nError: "),
     ("Failed to enforce schema of data '", "'. Error: "),
+)
+TOO_LONG = (
+    "the rows took longer than MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT (60 seconds unless it is set "
+    "for the server): send fewer at a time"
 )
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -63,8 +74,38 @@ def app(model: Registered) -> App:
         loaded.metadata.get_input_schema = lambda: None
         own = scoring_server.init(loaded)
         loaded.metadata.get_input_schema = declared
-    own.add_middleware(_Guard)
+    loaded.predict = _checked(loaded.predict, _names(loaded.metadata.get_params_schema()))
+    most = COLUMNS + 10 * len(_names(loaded.metadata.get_output_schema()))
+    own.add_middleware(_Guard, columns=most)
     return own  # type: ignore[no-any-return]  # untyped upstream
+
+
+def _names(schema: Any) -> list[str]:
+    """Of a schema of MLflow's; it may have none."""
+    return [part.name for part in schema or ()]
+
+
+def _checked(predict: Callable[..., Any], known: Sequence[str]) -> Callable[..., Any]:
+    """Refuses what MLflow would pass over, or refuse in words that tell nothing."""
+
+    def checked(data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        for name in params if isinstance(params, Mapping) else ():
+            if name not in known:
+                said = f"params: unknown {given.shown(name)}{nearest(name, known)}"
+                raise _refused(f"{said} (known: {', '.join(known)})")
+        if isinstance(data, pd.DataFrame):
+            if not all(isinstance(name, str | int | float) for name in data.columns):
+                raise _refused("the names of the columns are no texts")
+            for name in data.columns[data.columns.duplicated()][:1]:
+                raise _refused(f"the rows have column {given.shown(name)} more than once")
+        return predict(data, params=params)
+
+    return checked
+
+
+def _refused(reason: str) -> Exception:
+    refused: Exception = MlflowException.invalid_parameter_value(reason)
+    return refused
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -87,13 +128,18 @@ def _listening(host: str, port: int) -> socket.socket:
 class _Guard:
     """Answers requests that MLflow's server has no answer for.
 
-    These are requests without a content type, of more than `MOST` bytes, and JSON at which Python's
-    parser raises something else than its own error: whole numbers of thousands of digits, lists
-    within lists without end.
+    These are requests without a content type, of more than `MOST` bytes, CSV with far too many
+    columns, and JSON at which Python's parser raises something else than its own error: whole
+    numbers of thousands of digits, lists within lists without end.
+
+    Args:
+        inner: MLflow's server.
+        columns: Of a CSV at most.
     """
 
-    def __init__(self, inner: App) -> None:
+    def __init__(self, inner: App, columns: int) -> None:
         self.inner = inner
+        self.columns = columns
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -111,12 +157,28 @@ class _Guard:
                 send, 413, f"the request is larger than {MOST >> 20} MiB; send fewer rows"
             )
             return
+        kind = headers[b"content-type"].lower()  # which MLflow compares letter by letter
+        scope["headers"] = [*(headers | {b"content-type": kind}).items()]
+        if kind.startswith(b"text/csv") and (wrong := _wrong_header(content, self.columns)):
+            await _refuse(send, *wrong)
+            return
         try:
             await self.inner(scope, _once(content, receive), _Plain(send))
         except UNREADABLE as error:
             said = " ".join(str(error).split())[:200]
             reason = f"the request can't be read ({type(error).__name__}: {said})"
             await _refuse(send, 400, reason)
+
+
+def _wrong_header(content: bytes, most: int) -> tuple[int, str] | None:
+    """Status and reason if a CSV's header can't be used; pandas would rename what stands twice."""
+    line = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    if (count := line.count(",") + 1) > most:
+        return 413, f"the header has {count} columns, far more than the model takes"
+    names = next(csv.reader([line]), [])
+    for name in (name for name in names if names.count(name) > 1):
+        return 400, f"the rows have column {given.shown(name)} more than once"
+    return None
 
 
 class _Plain:
@@ -141,7 +203,13 @@ class _Plain:
             self.parts.append(message.get("body", b""))
             if not message.get("more_body", False):
                 code, reason = _told(b"".join(self.parts).decode("utf-8", "replace"))
-                await _refuse(self.send, self.status, reason, code)
+                if self.status == 504:
+                    self.status, reason = 413, TOO_LONG
+                await _refuse(self.send, self.status, _short(reason), code)
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}..."
 
 
 def _told(body: str) -> tuple[str, str]:
@@ -157,7 +225,9 @@ def _told(body: str) -> tuple[str, str]:
     for begin, end in QUOTES:
         if reason.startswith(begin):
             reason = reason.rpartition(end)[2]
-    return code, reason
+    if "UnicodeDecodeError" in reason:  # which quotes all of the text
+        return code, "the request is not in UTF-8"
+    return code, reason.partition("\nInput: \n")[0]
 
 
 async def _content(receive: Receive) -> bytes | None:

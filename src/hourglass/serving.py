@@ -20,7 +20,7 @@ from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
 from hourglass import given, wide
-from hourglass.bundle import Answered, Bundle, of_rows
+from hourglass.bundle import Answered, Bundle, delivered, of_rows
 from hourglass.catalog import nearest
 from hourglass.errors import DataError, HourglassError, UnknownNameError
 from hourglass.schema import Array, Kind
@@ -63,7 +63,7 @@ class Asked:
         for name in self.returned:
             if name not in RETURNS:
                 raise UnknownNameError(
-                    f"return: unknown {name!r}{nearest(str(name), RETURNS)} (known: "
+                    f"return: unknown {given.shown(name)}{nearest(str(name), RETURNS)} (known: "
                     f"{', '.join(RETURNS)})"
                 )
         if not self.returned:
@@ -111,7 +111,7 @@ class RawRows(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # 
 
     def load_context(self, context: Any) -> None:
         """Reads the bundle that was packed with the model."""
-        self.bundle = Bundle.load(Path(context.artifacts["bundle"]))
+        self.bundle = delivered(Path(context.artifacts["bundle"]))
 
     def predict(
         self,

@@ -18,6 +18,8 @@ from hourglass.moments import evenly
 from hourglass.paths import Paths
 from hourglass.schema import Schema
 
+# Tags that a run has from its parent: where its numbers come from.
+INHERITED = ("hourglass.data", "mlflow.source.git.commit")
 PATIENCE = 1.0  # seconds that a stage spends on ending its runs when it breaks off
 
 
@@ -48,12 +50,14 @@ class Run(ABC):
     Attributes:
         id: The store's name for it.
         key: What it computes, see the module's docstring.
+        tags: Those that it was opened with.
         finished: Whether an earlier recording of the same key ended; then everything is kept as it
             is and further calls do nothing.
     """
 
     id: str
     key: str
+    tags: Mapping[str, str]
     finished: bool
 
     @abstractmethod
@@ -114,7 +118,7 @@ class Tracker(ABC):
             key: What it computes; its first word is the stage.
             name: For people.
             tags: Further tags.
-            parent: The run that it belongs to.
+            parent: The run that it belongs to; it has the tags `INHERITED` of that.
             seconds: How long ago it began.
         """
 
@@ -125,6 +129,11 @@ class Tracker(ABC):
     @abstractmethod
     def break_off(self, status: str) -> None:
         """Ends the unfinished runs as KILLED or FAILED, within about a second."""
+
+
+def inherited(parent: Run | None) -> dict[str, str]:
+    """The tags that a run has from its parent."""
+    return {k: parent.tags[k] for k in INHERITED if parent and k in parent.tags}
 
 
 trackers: "weakref.WeakSet[Tracker]" = (
@@ -209,7 +218,8 @@ class MemoryTracker(Tracker):
         seconds: float = 0.0,
     ) -> Run:
         """See Tracker."""
-        new = MemoryRun(key, name, dict(tags), parent.id if parent else None, seconds)
+        own = inherited(parent) | dict(tags)
+        new = MemoryRun(key, name, own, parent.id if parent else None, seconds)
         return self.runs.setdefault(key, new)
 
     def close(self) -> None:
@@ -250,7 +260,8 @@ def grouped(values: Mapping[str, float], group: str) -> dict[str, float]:
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table for a description; MLflow draws none of the space between columns."""
-    lines = [[f"{cell}&emsp;" for cell in head], ["---"] * len(head), *rows]
+    lines = [[f"{cell}&emsp;" for cell in row] for row in (head, *rows)]
+    lines.insert(1, ["---"] * len(head))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -58,5 +58,12 @@ class Usual:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Rebuilds it from what `to_json` gave."""
-        return cls(*(np.array(data[name], np.float64) for name in ("low_F", "high_F", "bits_Q")))
+        """Rebuilds it from what `to_json` gave.
+
+        Raises:
+            ValueError: it tells the surprise of no validation row, or one that is not finite.
+        """
+        own = cls(*(np.array(data[name], np.float64) for name in ("low_F", "high_F", "bits_Q")))
+        if not len(own.bits_Q) or not np.isfinite(own.bits_Q).all():
+            raise ValueError("the surprise of validation rows is missing, or is not finite")
+        return own

@@ -69,7 +69,7 @@ class Delimited(Table):
         self._nulls = list(nulls)
         self._compression = COMPRESSIONS.get(file.suffix.lower())
         head = self._head()
-        self._delimiter = _delimiter(head)
+        self._delimiter = _delimiter(head, ".tsv" in file.suffixes)
         self._refuse_preamble(head)
         with self._text() as text:
             records = self._records(text)
@@ -391,10 +391,17 @@ class Delimited(Table):
         return DataError(f"{self.file} can't be read: {cause}; check that the file is whole")
 
 
-def _delimiter(head: bytes) -> str:
-    """The separator that the header line uses most, outside of quotes; a comma if none."""
+def _delimiter(head: bytes, tabs: bool) -> str:
+    """The separator that the header line uses most, outside of quotes; a comma if none.
+
+    Args:
+        head: Of the file.
+        tabs: Whether the file's name says that it is a tab where there is one.
+    """
     line = head.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
     bare = "".join(line.split('"')[::2])
+    if tabs and "\t" in bare:
+        return "\t"
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from hourglass.bundle import Bundle
 from hourglass.config import Params
 from hourglass.errors import HourglassError, TrackingError
 from hourglass.gate import Decision, Evidence, Incumbent, Terms
-from hourglass.mlflow_runs import MlflowTracker
+from hourglass.lineage import Origin
+from hourglass.mlflow_runs import MlflowRun, MlflowTracker
 from hourglass.mlflow_store import answering
-from hourglass.paths import Paths, existing, read_csv, read_json, read_text, write_json
+from hourglass.paths import SPLITS, Paths, existing, read_csv, read_json, read_text, write_json
 from hourglass.patience import is_outage
 from hourglass.registry import REGISTER, Registry
-from hourglass.schema import Array
-from hourglass.tracking import Run, grouped
+from hourglass.schema import Array, Schema
+from hourglass.tracking import Run, data_sets, grouped, short
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +43,25 @@ def run(params: Params, paths: Paths) -> None:
     """
     report = read_json(paths.evaluate("delivered.json"), "evaluate")
     folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
-    now = Bundle.load(folder).schema.digest
+    schema = Bundle.load(folder).schema
     made = paths.evaluate("delivered.json")
-    provenance.require_same_rows(report.get("rows"), now, made, "evaluate")
+    provenance.require_same_rows(report.get("rows"), schema.digest, made, "evaluate")
     settings = params.register_
     bundle_digest = provenance.digest(provenance.digest_files(folder), settings.anomaly_share)
     sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     registry = Registry(tracker, settings.name, settings.alias)
     with answering(tracker.uri), registry.locked():
+        origin = Origin.of(tracker, paths, report, schema)
+        about = _description(paths, report, origin, schema)
         version = _registered(registry, bundle_digest)
         if version is None:
-            version = _register(tracker, params, paths, report, bundle_digest)
+            version = _register(tracker, params, paths, report, bundle_digest, origin, about)
         number, before = int(version.version), registry.champion()
-        decision = _let_in(params, paths, registry, version, _description(paths, report))
+        decision = _let_in(params, paths, registry, version, about)
         champion = registry.champion()
         said = decision.sentence(number, settings.alias)
+        origin.tell(tracker, f"{settings.name} {number}")
     already = f"version {number} is @{settings.alias} already; when it came in: "
     level = logging.INFO if champion == number else logging.WARNING
     log.log(level, "%s: %s%s", settings.name, already if before == number else "", said)
@@ -136,6 +141,7 @@ def _record(registry: Registry, version: Any, decision: Decision, description: s
     for key, value in tags.items():
         registry.client.set_model_version_tag(registry.name, version.version, key, str(value))
     said = decision.sentence(int(version.version), registry.alias)
+    said = said.replace(f"@{registry.alias}", f"`@{registry.alias}`")  # else a link to a person
     text = f"{description}\n\n{said[0].upper()}{said[1:]}."
     registry.client.update_model_version(registry.name, version.version, text)
 
@@ -232,15 +238,21 @@ def _registered(registry: Registry, bundle_digest: str) -> Any:
 
 
 def _register(
-    tracker: MlflowTracker, params: Params, paths: Paths, report: dict[str, Any], bundle_digest: str
+    tracker: MlflowTracker,
+    params: Params,
+    paths: Paths,
+    report: dict[str, Any],
+    bundle_digest: str,
+    origin: Origin,
+    about: str,
 ) -> Any:
     import mlflow
 
     loss, seed = report["selected_loss"], report["selected_seed"]
     folder = paths.model(loss, seed)
-    run = _run(tracker, paths, report, bundle_digest)
-    _remove_unregistered(tracker, run, bundle_digest)
     bundle = Bundle.load(folder)
+    run = _run(tracker, bundle.schema.source, bundle_digest, origin, about)
+    _remove_unregistered(tracker, run, bundle_digest)
     _tell_of_few_rows(params.register_.anomaly_share, bundle.schema.rows["val"])
     rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
     rows_NF = np.array(rows_NF, dtype=np.float64)
@@ -257,6 +269,8 @@ def _register(
             pip_requirements=serving.requirements(),
             tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         )
+    _record_model(tracker, run, info.model_id, bundle, report)
+    run.data(data_sets(bundle.schema, paths, SPLITS))
     run.finish()
     client = tracker.client
     with tempfile.TemporaryDirectory() as beside:
@@ -264,18 +278,38 @@ def _register(
         client.log_artifact(run.id, f"{beside}/{leaks.FILE}")
     with contextlib.suppress(mlflow.exceptions.MlflowException):  # it exists already
         client.create_registered_model(params.register_.name, description=DESCRIPTION)
-    return client.create_model_version(
+    version = client.create_model_version(
         params.register_.name,
         source=info.model_uri,
         run_id=run.id,
         model_id=info.model_id,
-        tags={
-            BUNDLE: bundle_digest,
-            MODEL: provenance.digest_files(folder),
-            "hourglass.loss": loss,
-        },
-        description=_description(paths, report),
+        tags={BUNDLE: bundle_digest, MODEL: provenance.digest_files(folder), **origin.tags},
+        description=about,
     )
+    same = [{"name": version.name, "version": version.version}]
+    # By this MLflow's UI knows that the logged model is registered.
+    client.set_logged_model_tags(info.model_id, {"mlflow.modelVersions": json.dumps(same)})
+    return version
+
+
+def _record_model(
+    tracker: MlflowTracker, run: MlflowRun, model: str, bundle: Bundle, report: Mapping[str, Any]
+) -> None:
+    """The numbers of the run and of the logged model, and the model's settings."""
+    recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
+    run.metrics_of(model, grouped({k: report[k] for k in recorded}, "test"))
+    recipe = bundle.recipe
+    settings = {
+        "loss": report["selected_loss"],
+        "seed": recipe.seed,
+        "scaler": bundle.scaler.name,
+        "model": recipe.kind,
+        "latent_dim": recipe.architecture.latent_dim,
+        "hidden": recipe.architecture.hidden,
+        **recipe.hyper,
+    }
+    run.params(settings)
+    tracker.client.log_model_params(model, {k: short(v) for k, v in settings.items()})
 
 
 def _tell_of_few_rows(share: float, rows: int) -> None:
@@ -312,14 +346,23 @@ DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on
 Raw rows in; reconstructions in original units and each row's code length in bits out."""
 
 
-def _description(paths: Paths, report: dict[str, Any]) -> str:
+def _description(paths: Paths, report: Mapping[str, Any], origin: Origin, schema: Schema) -> str:
     verdict = read_text(paths.evaluate("verdict.txt"), "evaluate")
-    return (
-        f"{verdict}\n\nOn {report['rows_test']} test rows: "
-        f"{report['test']:.4f} {report['ruler']} "
+    said = [
+        verdict.strip(),
+        f"On {report['rows_test']} test rows: {report['test']:.4f} {report['ruler']} "
         f"(PCA of the same bottleneck: {report['test_pca']:.4f}), "
-        f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}."
-    )
+        f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}.",
+        str(origin),
+    ]
+    if schema.shape is not None:
+        size, columns = ", ".join(map(str, schema.shape)), len(schema.columns)
+        said.append(
+            f"It takes rows as arrays of shape (rows, {size}), or as {columns} columns by name "
+            f"({schema.names[0]}, ...). MLflow can declare one of the two only: its schema names "
+            "no inputs."
+        )
+    return "\n\n".join(said)
 
 
 def _key(bundle_digest: str) -> str:
@@ -327,17 +370,12 @@ def _key(bundle_digest: str) -> str:
     return f"register {bundle_digest}"
 
 
-def _run(tracker: MlflowTracker, paths: Paths, report: dict[str, Any], bundle_digest: str) -> Run:
+def _run(
+    tracker: MlflowTracker, source: str, bundle_digest: str, origin: Origin, about: str
+) -> MlflowRun:
     """The run that the model version points back to."""
-    tags = {
-        "hourglass.stage": "register",
-        "hourglass.loss": report["selected_loss"],
-        **provenance.revision_tags(paths.root),
-    }
-    schema = Bundle.load(paths.model(report["selected_loss"], report["selected_seed"])).schema
-    run = tracker.run(_key(bundle_digest), f"register · {schema.source}", tags)
-    run.params({"loss": report["selected_loss"], "seed": report["selected_seed"]})
-    recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
-    run.metrics(grouped({k: report[k] for k in recorded}, "test"))
-    run.note(_description(paths, report))
+    tags = {"hourglass.stage": "register", **origin.tags}
+    run = tracker.run(_key(bundle_digest), f"register · {source}", tags)
+    marks = f"`{leaks.FILE}`: marks of the rows that it was trained on; the gate leaves them out."
+    run.note(f"{about}\n\n{marks}")
     return run

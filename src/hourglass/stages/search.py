@@ -1,6 +1,7 @@
 """Searches each admissible loss's hyperparameters under one ruler: `hourglass search`."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -52,15 +53,19 @@ class Parts:
     hyper: Mapping[str, float]
 
 
-NOTE = """**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on
-validation rows (pruner {pruner}, allocation {allocation}). A trial's own loss is only a curve: its
-values compare within one loss. Sort the children by `{metric}`; lower is better."""
+NOTE = (
+    "**{source}** · {trials_per_loss} trials for each loss, judged by `{objective}` on validation "
+    "rows (pruner {pruner}, allocation {allocation}). A trial's own loss is only a curve: its "
+    "values compare within one loss. Sort the children by `{metric}`; lower is better. "
+    "`curve/val_gauss_bits` is a quick stand-in for it: compare shapes, not levels."
+)
 BEST = """**Ahead: {ahead} {unit}.** Whether that is more than luck, the run `evaluate` says.
 
 {table}
 
-[Every trial as a picture](artifact:search.png) · [as a table](artifact:trials.csv) ·
-[the best trial of each loss, as train reads it](artifact:best.yaml)
+- [Every trial as a picture](artifact:search.png), [as a table](artifact:trials.csv)
+- [The best trial of each loss, as train reads it](artifact:best.yaml)
+- [The settings](artifact:params.yaml)
 """
 
 
@@ -79,21 +84,7 @@ def run(params: Params, paths: Paths) -> None:
     every = settings.scalers == "all"
     wanted = candidates.Wanted(settings.losses, params.normalize.scalers, every)
     chosen = candidates.choose(wanted, schema, profile, paths)
-    log.info("candidates: %s", ", ".join(f"{c.name} ({', '.join(c.scalers)})" for c in chosen))
-    most = max(len(c.scalers) for c in chosen)
-    if most > settings.trials_per_loss:
-        log.warning(
-            "params.yaml: search.trials_per_loss %d is below the %d scalers that some losses "
-            "compare: not each is tried; raise it, or set search.scalers: advised",
-            settings.trials_per_loss,
-            most,
-        )
-    for kind, loss in chosen[0].heads:
-        log.info(
-            "%s columns: %s", kind, loss if f"+{loss}" not in chosen[0].name else "searched too"
-        )
-    if beware := params.model.beware_of_width(len(schema.columns)):
-        log.warning("%s", beware)
+    _warn(params, schema, chosen)
     names, studies = _studies(params, paths, schema, chosen)
     computed = (names, settings.trials_per_loss, settings.allocation)
     key = f"search {provenance.digest(*computed)}"
@@ -105,39 +96,78 @@ def run(params: Params, paths: Paths) -> None:
         to = params.tracking
         tracker = JournalTracker(to.experiment, paths, system_metrics=to.system_metrics)
         parent = _parent(tracker, key, params, schema, paths, began)
-        total, allowed = settings.trials_per_loss, settings.max_failed_share
-        failures = Failures(settings.round_size, total, allowed)
-        drops: dict[str, Drop] = {}
-        earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
-
-        def observe(outcome: Outcome) -> None:
-            at = (outcome.candidate.name, outcome.number)
-            pruned = outcome.result.pruned > 0
-            board.done(outcome.candidate.name, outcome.value, earlier=at in earlier, pruned=pruned)
-            _record(tracker, parent, outcome)
-            failures.add(outcome.candidate.name, outcome.result.failure)
-
-        def drop(one: Drop) -> None:
-            log.info("%s: %s; it keeps its best trial", one.loss, one)
-            drops[one.loss] = one
-            board.ends(one.loss)
+        seen = _Seen(params, tracker, parent, board, studies)
 
         def make_spec(candidate: Candidate, hyper: Hyper, bars: Mapping[int, float]) -> Spec:
             return _spec(params, paths, candidate, hyper, bars)
 
         if settings.allocation == "racing":
-            outcomes = search.race(studies, pool, make_spec, observe, drop)
+            outcomes = search.race(studies, pool, make_spec, seen.observe, seen.drop)
         else:
-            outcomes = search.run(studies, pool, make_spec, observe)
-    _report(params, paths, outcomes, schema.digest, drops)
-    found = _best(params, outcomes)
-    parent.note("\n".join([found, _note(params, schema, drops)]))
+            outcomes = search.run(studies, pool, make_spec, seen.observe)
+    _report(params, paths, outcomes, schema.digest, seen.drops)
+    parent.metrics(_ahead(outcomes))
+    parent.note("\n".join([_best(params, outcomes), _note(params, schema, seen.drops)]))
     write_json(paths.search("run.json"), {"key": key})
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
+    parent.artifact(paths.params)
     parent.finish()
     tracker.close()
     shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
+
+
+def _warn(params: Params, schema: Schema, chosen: Sequence[Candidate]) -> None:
+    """Says what is searched, and what may come of it."""
+    log.info("candidates: %s", ", ".join(f"{c.name} ({', '.join(c.scalers)})" for c in chosen))
+    most, trials_each = max(len(c.scalers) for c in chosen), params.search.trials_per_loss
+    if most > trials_each:
+        log.warning(
+            "params.yaml: search.trials_per_loss %d is below the %d scalers that some losses "
+            "compare: not each is tried; raise it, or set search.scalers: advised",
+            trials_each,
+            most,
+        )
+    for kind, loss in chosen[0].heads:
+        log.info(
+            "%s columns: %s", kind, loss if f"+{loss}" not in chosen[0].name else "searched too"
+        )
+    if beware := params.model.beware_of_width(len(schema.columns)):
+        log.warning("%s", beware)
+
+
+class _Seen:
+    """What the search tells of while it goes on: shown, recorded, and counted where it failed.
+
+    Attributes:
+        drops: Losses that get no further trials.
+    """
+
+    def __init__(
+        self, params: Params, tracker: Tracker, parent: Run, board: Board, studies: Sequence[Study]
+    ) -> None:
+        settings = params.search
+        self.drops: dict[str, Drop] = {}
+        self._params, self._tracker, self._parent = params, tracker, parent
+        self._board = board
+        self._failures = Failures(
+            settings.round_size, settings.trials_per_loss, settings.max_failed_share
+        )
+        self._earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
+
+    def observe(self, outcome: Outcome) -> None:
+        """A trial is done, now or when the search was begun before."""
+        name, pruned = outcome.candidate.name, outcome.result.pruned > 0
+        earlier = (name, outcome.number) in self._earlier
+        self._board.done(name, outcome.value, earlier=earlier, pruned=pruned)
+        _record(self._params, self._tracker, self._parent, outcome)
+        self._failures.add(name, outcome.result.failure)
+
+    def drop(self, one: Drop) -> None:
+        """A loss is clearly behind."""
+        log.info("%s: %s; it keeps its best trial", one.loss, one)
+        self.drops[one.loss] = one
+        self._board.ends(one.loss)
 
 
 def _studies(
@@ -247,6 +277,15 @@ def _note(params: Params, schema: Schema, drops: Mapping[str, Drop]) -> str:
     return "\n".join([own, *(f"- {loss} was {one}" for loss, one in drops.items())])
 
 
+def _ahead(outcomes: Mapping[Candidate, Sequence[Outcome]]) -> Mapping[str, float]:
+    """What the best trial of all measured, in the columns that fits and evaluations fill too."""
+    best = [one for tried in outcomes.values() if (one := search.best(tried)) is not None]
+    ahead = min(best, key=lambda one: math.inf if one.value is None else one.value)
+    own = grouped(ahead.result.metrics, "validation")
+    shown = ("bits_per_feature", "bits_per_feature_masked")
+    return {k: v for k, v in own.items() if k in shown}
+
+
 def _best(params: Params, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> str:
     """The best trial of each loss as a table, the best loss first."""
     found = []
@@ -254,16 +293,16 @@ def _best(params: Params, outcomes: Mapping[Candidate, Sequence[Outcome]]) -> st
         if (winner := search.best(tried)) is not None and winner.value is not None:
             own = parts(params, candidate, winner.hyper)
             hyper = ", ".join(f"{k} {v:.4g}" for k, v in own.hyper.items())
-            trial = f"{winner.number} of {len(tried)}"
+            trial = f"{winner.number} (of 0 to {len(tried) - 1})"
             row = (candidate.name, own.scaler, f"{winner.value:.4f}", trial, hyper)
             found.append((winner.value, row))
     rows = [row for _, row in sorted(found)]
     unit = trials.objective_unit(params.search.objective)
-    table = markdown_table(("loss", "scaler", unit, "trial", "hyperparameters"), rows)
+    table = markdown_table(("loss", "scaler", unit, "its trial", "hyperparameters"), rows)
     return BEST.format(ahead=f"{rows[0][0]} with {rows[0][2]}", unit=unit, table=table)
 
 
-def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
+def _record(params: Params, tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     loss = outcome.candidate.name
     scaler = outcome.hyper.get(SCALER, outcome.candidate.scalers[0])
     tags = {"hourglass.stage": "search", "hourglass.loss": loss}
@@ -277,7 +316,8 @@ def _record(tracker: Tracker, parent: Run, outcome: Outcome) -> None:
     )
     if child.finished:
         return
-    child.params({"loss": loss, "scaler": scaler, **outcome.hyper})
+    fixed = {"latent_dim": params.model.latent_dim, "epochs": params.search.epochs}
+    child.params({"loss": loss, "scaler": scaler, **fixed, **outcome.hyper})
     child.metrics(
         grouped(outcome.result.metrics, "validation") | {"seconds": outcome.result.seconds}
     )

@@ -47,15 +47,16 @@ CURVE = 40  # epochs of a fit that MLflow gets
 # Up to here a precision that holds the rows too tells whole numbers apart.
 EXACT = {"bf16-true": 1 << 8, "16-true": 1 << 11}
 
-NOTE = """**Ahead: {ahead} bits per feature on validation rows, the mean over {seeds} seeds.**
-Whether that is more than luck, the run `evaluate` says.
-
-{table}
-
-Bits per feature of fits with the best configuration of each loss. To compare how they learned,
-select children and draw `curve/val_gauss_bits`: it compares across losses, `val_loss` doesn't.
-[A row for each fit](artifact:fits.csv) · [for each epoch](artifact:curves.csv) ·
-[for each width of the bottleneck](artifact:widths.csv)"""
+NOTE = (
+    "**Ahead: {ahead} bits per feature on validation rows, the mean over {seeds} seeds.** Whether "
+    "that is more than luck, the run `evaluate` says.\n\n{table}\n\n"
+    "Bits per feature of fits with the best configuration of each loss, on validation rows. To "
+    "compare how they learned, select children and draw `curve/val_gauss_bits`, a quick stand-in "
+    "that compares across losses (shapes, not levels); `val_loss` doesn't.\n\n"
+    "- [A row for each fit](artifact:fits.csv), [for each epoch](artifact:curves.csv){widths}\n"
+    "- [The settings](artifact:params.yaml)"
+)
+WIDTHS = ", [for each width of the bottleneck](artifact:widths.csv)"
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -113,8 +114,12 @@ def run(params: Params, paths: Paths) -> None:
         _report(paths, specs, [results[task] for task in tasks])
         write_json(paths.train("run.json"), {"key": parent.key})
         parent.note(_note(specs, results))
+    if is_rank_zero():
+        # Of the loss that is ahead, the mean over its seeds.
+        parent.metrics({"bits_per_feature": _means(results)[0][0]})
     for name in ("fits.csv", "curves.csv", "widths.csv"):
         parent.artifact(paths.train(name))
+    parent.artifact(paths.params)
     parent.finish()
     tracker.close()
     if is_rank_zero():
@@ -264,7 +269,8 @@ def _parent(
     return parent
 
 
-def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
+def _means(results: Mapping[Task, Result]) -> list[tuple[Any, ...]]:
+    """Mean, loss, scaler, lowest and highest bits over the seeds of each whole loss, best first."""
     fits = {task: result for task, result in results.items() if _is_finalist(task.spec)}
     failed = {task.spec.name for task, result in fits.items() if result.failure}
     found: dict[tuple[str, str], list[float]] = {}
@@ -272,11 +278,20 @@ def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
         if task.spec.name not in failed:
             own = found.setdefault((task.spec.name, task.spec.scaler), [])
             own.append(result.metrics["bits_per_feature"])
-    ranked = sorted((fmean(own), *of, min(own), max(own)) for of, own in found.items())
+    return sorted((fmean(own), *of, min(own), max(own)) for of, own in found.items())
+
+
+def _note(specs: Sequence[Spec], results: Mapping[Task, Result]) -> str:
+    ranked = _means(results)
     rows = [(loss, s, f"{m:.4f}", f"{low:.4f}", f"{top:.4f}") for m, loss, s, low, top in ranked]
-    table = markdown_table(("loss", "scaler", "mean", "least", "most"), rows)
-    ahead = f"{rows[0][0]} with {rows[0][2]}"
-    return NOTE.format(ahead=ahead, seeds=len({spec.seed for spec in specs}), table=table)
+    table = markdown_table(("loss", "scaler", "mean", "best seed", "worst seed"), rows)
+    widths = WIDTHS if len({spec.model.latent_dim for spec in specs}) > 1 else ""
+    return NOTE.format(
+        ahead=f"{rows[0][0]} with {rows[0][2]}",
+        seeds=len({spec.seed for spec in specs}),
+        table=table,
+        widths=widths,
+    )
 
 
 def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> None:
@@ -292,6 +307,7 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
     if child.finished:
         return
     settings = {"scaler": spec.scaler, "latent_dim": spec.model.latent_dim, "seed": spec.seed}
+    settings["epochs"] = spec.epochs
     child.params({"loss": spec.name, **settings, **spec.hyper})
     child.metrics(grouped(result.metrics, "validation") | {"seconds": result.seconds})
     child.curve(thinned(result.curve, CURVE))
