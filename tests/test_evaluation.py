@@ -21,7 +21,7 @@ from tests.fits import (
     spec,
 )
 
-from hourglass import codelength, evaluation, metrics, scaling, trials, wide
+from hourglass import codelength, evaluation, metrics, outcome, scaling, trials, wide
 from hourglass.bundle import Bundle
 from hourglass.errors import ConfigError
 from hourglass.evaluation import Scores
@@ -125,6 +125,21 @@ def test_of_several_labels_none_is_anomalous_unless_it_is_named():
     np.testing.assert_array_equal(evaluation.unusual(many, (), 2), [0, 0, 1, 1])
     np.testing.assert_array_equal(evaluation.unusual(many, ("a", "b", "c"), "c"), [0, 0, 1, 1])
     assert evaluation.unusual(None, (), "") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [(1000001.0, "1000001"), (2.0, "2"), (1.5, "1.5"), (0.1, "0.1"), (1234567.25, "1234567.25")],
+)
+def test_labels_of_many_digits_do_not_look_alike(label, text):
+    """A regression: 1000001 and 1000002 were both 1e+06, and could not be told apart or named."""
+    assert evaluation.label_text(label, ()) == text
+
+
+def test_one_of_many_long_numbers_may_be_anomalous():
+    labels_N = np.array([1000001.0, 1000002.0, 1000003.0])
+    np.testing.assert_array_equal(evaluation.unusual(labels_N, (), 1000002), [0, 1, 0])
+    np.testing.assert_array_equal(evaluation.unusual(labels_N, (), 1000003.0), [0, 0, 1])
 
 
 @pytest.mark.parametrize(
@@ -313,7 +328,7 @@ TRIED = [
 
 
 def test_of_each_scaler_the_best_trial_counts_and_failures_do_not():
-    assert evaluation.by_scaler(TRIED) == {
+    assert outcome.by_scaler(TRIED) == {
         "mse": {"unit": 2.25, "standard": 2.0},
         "mae": {"standard": 3.0, "unit": 2.75},
         "bce": {"unit": 1.5},
@@ -321,13 +336,13 @@ def test_of_each_scaler_the_best_trial_counts_and_failures_do_not():
 
 
 def test_leverage_is_the_range_of_the_losses_beside_that_of_the_scalers():
-    found = evaluation.leverage(evaluation.by_scaler(TRIED))
+    found = outcome.leverage(outcome.by_scaler(TRIED))
     assert found == (2.75 - 1.5, (0.25 + 0.25) / 2)
 
 
 def test_without_a_second_scaler_there_is_no_leverage_to_speak_of():
-    assert evaluation.leverage({"bce": {"unit": 1.5}, "mse": {"unit": 2.0}}) is None
-    assert evaluation.leverage({}) is None
+    assert outcome.leverage({"bce": {"unit": 1.5}, "mse": {"unit": 2.0}}) is None
+    assert outcome.leverage({}) is None
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -343,8 +358,8 @@ def tables(root, bundles, opened):
 
 def test_the_leaderboard_tells_verdicts_of_validation_and_numbers_of_test_rows(tables, bundles):
     decision, scores, base = tables
-    rows = evaluation.leaderboard(decision, scores, base, bundles, 0.05, "code_length_masked")
-    assert [tuple(r) for r in rows] == [evaluation.LEADERBOARD] * 2
+    rows = outcome.leaderboard(decision, scores, base, bundles, 0.05, "code_length_masked")
+    assert [tuple(r) for r in rows] == [outcome.LEADERBOARD] * 2
     assert [(r["loss"], r["verdict"], r["selected"]) for r in rows] == [
         ("mae", "best", False),
         ("mse", "tied", True),
@@ -361,7 +376,7 @@ def test_the_leaderboard_tells_verdicts_of_validation_and_numbers_of_test_rows(t
 
 def test_cross_has_every_loss_in_order_then_the_baselines(tables):
     _, scores, base = tables
-    rows = evaluation.cross(["mae", "mse"], scores, base)
+    rows = outcome.cross(["mae", "mse"], scores, base)
     assert [r["trained"] for r in rows] == ["mae", "mse", "mean", "median", "pca"]
     assert rows[0]["rmse"] == scores["mae"].mean("rmse")
     assert len({tuple(r) for r in rows}) == 1
@@ -369,14 +384,14 @@ def test_cross_has_every_loss_in_order_then_the_baselines(tables):
 
 def test_the_summary_is_of_the_delivered_seed_and_its_own_pca(tables, bundles):
     decision, scores, base = tables
-    found = evaluation.summary(decision, scores, base, bundles, 2, "code_length")
+    found = outcome.summary(decision, scores, base, bundles, 2, "code_length")
     assert (found["selected_loss"], found["selected_seed"]) == ("mse", 2)
     assert found["bits_per_feature"] == scores["mse"].metrics["bits_per_feature"][1]
     assert found["bits_per_feature_pca"] == base["pca"].metrics["bits_per_feature"][1]
     assert found["test"] == found["bits_per_feature"]
     assert found["test_pca"] == found["bits_per_feature_pca"]
     assert found["test_mean_of_seeds"] == scores["mse"].mean("bits_per_feature")
-    masked = evaluation.summary(decision, scores, base, bundles, 2, "code_length_masked")
+    masked = outcome.summary(decision, scores, base, bundles, 2, "code_length_masked")
     assert masked["test"] == scores["mse"].metrics["bits_per_feature_masked"][1]
     assert masked["test_pca"] == base["pca"].metrics["bits_per_feature_masked"][1]
     assert masked["ruler"] == "bits per hidden value"
@@ -393,7 +408,7 @@ def test_test_rows_are_asked_of_the_ruler_that_chose(tables, bundles):
         scores["mae"].add(np.ones(2), ahead)
         scores["mse"].add(np.ones(2), behind)
     for objective, best in (("rmse", "mse"), ("code_length", "mae"), ("code_length_masked", "mse")):
-        found = evaluation.summary(decision, scores, base, bundles, 1, objective)
+        found = outcome.summary(decision, scores, base, bundles, 1, objective)
         assert found["best_on_test_rows"] == best
 
 
@@ -403,7 +418,7 @@ def test_the_summary_says_when_test_rows_disagree(tables, bundles):
     behind = next(n for n in scores if n != ahead)
     values = {behind: [1.0, 1.01], ahead: [3.0, 3.01]}
     decision = judge(values, {"mse": 0, "mae": 2}, 0.05, 0.015)
-    found = evaluation.summary(decision, scores, base, bundles, 1, "code_length")
+    found = outcome.summary(decision, scores, base, bundles, 1, "code_length")
     assert (found["best_on_test_rows"], found["test_rows_agree"]) == (ahead, False)
     assert found["not_worse"] == behind
 
@@ -423,5 +438,5 @@ def test_labels_tell_how_well_bits_find_anomalous_rows(root, bundles, opened):
     bits_N = bundle.code_length(opened.rows_NF, answer_NW).sum(axis=1) + extra_N
     assert own["auroc_code_length"][0] == pytest.approx(roc_auc_score(unusual_N, bits_N))
     base = evaluation.score_baselines(Paths(root), bundles["mse"], labelled, "standard")
-    assert set(evaluation.DETECTION) <= set(base["pca"].metrics)
+    assert set(outcome.DETECTION) <= set(base["pca"].metrics)
     assert 0.5 < own["auroc_masked"][0] <= 1

@@ -65,16 +65,22 @@ def test_residuals_are_in_their_own_standard_deviations(bundles):
     assert other.assumed_G.shape == other.place_G.shape
 
 
-def test_far_residuals_are_counted():
+def test_far_residuals_are_counted_and_those_that_are_assumed():
+    place = np.linspace(-8, 8, 321)
+    for family in (stats.norm(), stats.laplace(0, 0.7)):
+        shape = evidence.Shape("mse", np.zeros(3), place, family.pdf(place))
+        assert shape.far_assumed == pytest.approx(2 * family.sf(4), abs=2e-3)
     residual = np.r_[np.zeros(97), 4.5, -5.0, 3.0]
-    assert evidence.Shape("mse", residual, PLACE, None).far == pytest.approx(0.02)
+    shape = evidence.Shape("mse", residual, PLACE, None)
+    assert shape.far == pytest.approx(0.02)
+    assert shape.far_assumed is None
 
 
 def test_rows_stand_out_by_their_code_length(bundles):
     rows_NF = fits.TEST.copy()
     rows_NF[7, 3] += 40
     shown = evidence.standouts(bundles["mse"], rows_NF, 2)
-    assert [one.which for one in shown] == ["best"] * 2 + ["typical"] * 2 + ["worst"] * 2
+    assert [one.which for one in shown] == ["easy"] * 2 + ["typical"] * 2 + ["hard"] * 2
     bits_N = bundles["mse"].code_length(rows_NF, bundles["mse"].reconstruct(rows_NF)).sum(axis=1)
     assert shown[0].bits == pytest.approx(bits_N.min())
     assert shown[4].at == 7

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import house
-from hourglass import config
+from hourglass import config, outcome
 from hourglass.commands import COMMANDS
 from hourglass.stages import STAGES
 from house import ROOT
@@ -157,6 +157,17 @@ def test_metrics_and_plots_are_kept_with_each_experiment():
         if isinstance(out, dict) and any(o.get("cache") is False for o in out.values())
     ]
     assert uncached == []
+
+
+def test_the_plotted_point_and_interval_of_the_leaderboard_are_of_one_quantity():
+    """A regression: bits_per_feature stood between the ends of the interval of another ruler."""
+    plots = [p for p in config.read_yaml(DVC_YAML)["plots"] if isinstance(p, dict)]
+    (board,) = [own for p in plots for own in p.values() if own["template"] == "interval_by_loss"]
+    template = (ROOT / ".dvc/plots/interval_by_loss.json").read_text(encoding="utf-8")
+    columns = set(re.findall(r'"field": "(ci_\w+)"', template))
+    assert (board["x"], columns) == ("test", {"ci_low", "ci_high"})
+    assert {"test", *columns} <= set(outcome.LEADERBOARD)
+    assert "bits" not in board["title"], "the ruler may be another one"
 
 
 # --- the environment ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hourglass.verdict import judge, summary_sentence
+from hourglass.verdict import headline, judge, summary_sentence
 
 DRAWS = 500  # experiments behind a rate
 NAMES = ("mse", "bce", "mae", "huber", "log_cosh", "gaussian_nll", "student_t", "barron")
@@ -125,7 +125,10 @@ def test_a_loss_that_breaks_down_now_and_then_is_not_selected_as_a_tie():
     assert verdicts(outcome)["mse"] == "tied"
     assert outcome.standings[1].seeds_behind == 5
     assert outcome.selected == "student_t"
-    assert "mse is behind by 5.302, too unevenly to be called worse" in summary_sentence(outcome)
+    said = summary_sentence(outcome)
+    assert "next is mse, behind by 5.302 ± " in said
+    assert "mse is behind by 5.302, yet tied: 5 seeds scatter too much" in said
+    assert "more (train.seeds) may" in said
 
 
 def test_what_was_not_shown_to_differ_is_not_thereby_equal():
@@ -137,8 +140,8 @@ def test_what_was_not_shown_to_differ_is_not_thereby_equal():
     assert verdicts(outcome) == {"student_t": "best", "huber": "tied", "mse": "tied"}
     assert outcome.selected == "huber"
     sentence = summary_sentence(outcome)
-    assert "huber is tied with it; huber is selected" in sentence
-    assert "mse is behind by 0.090, too unevenly to be called worse" in sentence
+    assert "next is huber, tied with it: no more than 0.015 bits behind; huber is sel" in sentence
+    assert "mse is behind by 0.090, yet tied: 5 seeds scatter too much" in sentence
 
 
 def test_identical_losses_tie_without_a_warning():
@@ -191,24 +194,30 @@ def test_a_difference_must_pass_the_margin_to_be_detectable():
 def test_one_loss_alone_is_best_and_nothing_is_detectable():
     outcome = judge({"mse": [1.0, 2.0]}, RANKS, 0.05, 0.015)
     assert (outcome.leader, outcome.selected, outcome.detectable) == ("mse", "mse", None)
-    assert summary_sentence(outcome).startswith("mse is best on validation rows at 1.500 bits")
+    assert summary_sentence(outcome).startswith("mse is best: 1.500 bits per feature on")
 
 
 def test_the_sentence_names_all_losses_and_their_uncertainty():
     outcome = judge(draw(4, 4, 5, shifts=[0.5, 0.0, 0.0, -0.001]), RANKS, 0.05, 0.015)
     standings = {s.loss: s for s in outcome.standings}
-    worst, best = standings["mse"], outcome.standings[0]
+    worst, best, second, third = standings["mse"], *outcome.standings[:3]
     half = (worst.difference_high - worst.difference_low) / 2
-    tied = " and ".join(s.loss for s in outcome.standings if s.verdict == "tied")
-    selected = "" if outcome.leader == "bce" else "bce is selected, the simplest of them; "
+    assert (second.verdict, third.verdict) == ("tied", "tied")
+    selected = "" if outcome.leader == "bce" else "; bce is selected, the simplest of those that"
+    selected += " are as good" if selected else ""
     assert summary_sentence(outcome) == (
-        f"{best.loss} is best on validation rows at {best.mean:.3f} bits per feature "
-        f"({best.ci_low:.3f} to {best.ci_high:.3f} over 5 seeds); "
-        f"{tied} are tied with it; {selected}"
-        f"mse is worse by {worst.difference:.3f} ± {half:.3f}; "
-        f"a true difference of {outcome.detectable:.3f} would have been seen 4 times in 5."
+        f"{best.loss} is best: {best.mean:.3f} bits per feature on validation rows "
+        f"(95 %: {best.ci_low:.3f} to {best.ci_high:.3f}, 5 seeds); "
+        f"next is {second.loss}, tied with it: no more than 0.015 bits behind{selected}. "
+        f"{third.loss} is tied with it likewise. "
+        f"mse is worse by {worst.difference:.3f} ± {half:.3f}. "
+        f"A loss that is truly {outcome.detectable:.3f} bits behind is found worse by 4 of 5 such "
+        "experiments, a nearer one by fewer."
     )
-    assert "tied" not in summary_sentence(replace(outcome, standings=(best, worst)))
+    alone = summary_sentence(replace(outcome, standings=(best, worst)))
+    assert f"next is mse, worse by {worst.difference:.3f} ± {half:.3f}" in alone
+    assert alone.count("mse") == 1
+    assert "tied" not in alone
 
 
 def test_of_many_worse_losses_the_sentence_names_the_nearest_and_the_farthest():
@@ -216,9 +225,22 @@ def test_of_many_worse_losses_the_sentence_names_the_nearest_and_the_farthest():
     assert [s.verdict for s in outcome.standings] == ["best", "worse", "worse", "worse"]
     near, far = outcome.standings[1], outcome.standings[3]
     said = summary_sentence(outcome, "bits")
-    assert f"3 others are worse, from {near.loss} by {near.difference:.3f}" in said
-    assert f"to {far.loss} by {far.difference:.3f}" in said
+    assert f"next is {near.loss}, worse by {near.difference:.3f}" in said
+    assert f"All 3 others are worse, up to {far.loss} by {far.difference:.3f}" in said
     assert outcome.standings[2].loss not in said
+
+
+def test_the_first_sentence_stands_alone():
+    outcome = judge(draw(4, 4, 5, shifts=[0.0, 0.5, 0.9, 0.7]), RANKS, 0.05, 0.015)
+    first, rest = headline(said := summary_sentence(outcome))
+    assert first.endswith(f"± {_half(outcome.standings[1]):.3f}.")
+    assert rest.startswith("All 3 others are worse")
+    assert f"{first} {rest}" == said
+    assert headline("mse is best.") == ("mse is best.", "")
+
+
+def _half(standing) -> float:
+    return (standing.difference_high - standing.difference_low) / 2
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
-"""Scores trained models and baselines on test rows, and sets the numbers out in tables.
+"""Scores trained models and baselines on test rows.
 
 Shapes: N test rows, F features, W numbers of a reconstruction (see `hourglass.wide`).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,6 @@ from hourglass.errors import ConfigError
 from hourglass.moments import evenly
 from hourglass.paths import Paths, existing, read_csv
 from hourglass.schema import Schema
-from hourglass.verdict import Verdict, interval
 
 Array = NDArray[np.float64]
 Label = str | int | float
@@ -31,35 +28,6 @@ Answer = tuple[Array, dict[str, float], RowBits]  # bits of each column, metrics
 ByWidth = Mapping[str, Mapping[int, tuple[float, float]]]
 Answering = Callable[[Array], Array]  # from rows to their reconstructions, wide
 
-LEADERBOARD = (
-    "loss",
-    "scaler",
-    "test",
-    "ci_low",
-    "ci_high",
-    "verdict",
-    "selected",
-    "validation",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p_adjusted",
-    "seeds_behind",
-    "bits_per_feature",
-    "bits_per_feature_masked",
-    "rmse",
-    "mae",
-    "skill_vs_pca",
-    "seeds",
-)
-
-
-# Beside these where labels say which rows are anomalous.
-DETECTION = tuple(
-    f"{name}{of}"
-    for of in ("", "_code_length", "_masked")
-    for name in ("auroc", "average_precision")
-)
 PLAIN = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
 # Values that are scored; of larger tests evenly spaced rows are: an interval over eight million
 # values is dominated by the seeds.
@@ -208,11 +176,14 @@ def label_text(label: float, names: Sequence[str]) -> str:
     """A label as people write it; "" where there is none."""
     if np.isnan(label):
         return ""
-    return names[int(label)] if names else f"{label:g}"
+    return names[int(label)] if names else _text_of(float(label))
 
 
 def _text_of(value: Label) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Labels may be identifiers of many digits: none may look like another."""
+    if not isinstance(value, float):
+        return str(value)
+    return str(int(value)) if value.is_integer() else f"{value:.15g}"
 
 
 @dataclass
@@ -377,126 +348,3 @@ def _validated(answer: Answering, data: trials.Data) -> tuple[float, float]:
     hidden_NW = hiding.answers(answer, few_NF, columns)[1]
     few_N = None if count_N is None else count_N[few]
     return told(data.val_NF, answer(data.val_NF), count_N), told(few_NF, hidden_NW, few_N)
-
-
-def by_scaler(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
-    """Loss -> scaler -> its best objective among the trials.
-
-    Args:
-        rows: Lines of trials.csv.
-    """
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        if row["state"] == "complete":
-            own, value = found[row["loss"]], float(row["objective"])
-            own[row["scaler"]] = min(value, own.get(row["scaler"], value))
-    return dict(found)
-
-
-def leverage(found: Mapping[str, Mapping[str, float]]) -> tuple[float, float] | None:
-    """How much the choice of the loss matters, and how much that of the scaler.
-
-    The first is the range of the losses' best objectives, the second the mean over the losses of
-    the range of their scalers' best; None where no loss was tried under several scalers.
-    """
-    several = [own for own in found.values() if len(own) > 1]
-    if not several:
-        return None
-    best = [min(own.values()) for own in found.values()]
-    ranges = [max(own.values()) - min(own.values()) for own in several]
-    return max(best) - min(best), float(np.mean(ranges))
-
-
-def leaderboard(
-    decision: Verdict,
-    scores: Mapping[str, Scores],
-    baseline_scores: Mapping[str, Scores],
-    bundles: Bundles,
-    alpha: float,
-    objective: str,
-) -> list[dict[str, Any]]:
-    """Lines of leaderboard.csv, the best on validation rows first.
-
-    `test` is what the ruler says of test rows, with its interval, `skill_vs_pca` how much less that
-    is than of a PCA; both, and the plain metrics, are means over the seeds. `validation`, the
-    verdict and the differences are what it says of validation rows.
-    """
-    rows, pca = [], float(np.mean(baseline_scores["pca"].ruler(objective)))
-    for standing in decision.standings:
-        own = scores[standing.loss]
-        value, low, high = interval(own.ruler(objective), alpha)
-        models = bundles[standing.loss]
-        rows.append(
-            {
-                "loss": standing.loss,
-                "scaler": next(iter(models.values())).scaler.name,
-                "test": value,
-                "ci_low": low,
-                "ci_high": high,
-                "verdict": standing.verdict,
-                "selected": standing.loss == decision.selected,
-                "validation": standing.mean,
-                "difference": standing.difference,
-                "difference_low": standing.difference_low,
-                "difference_high": standing.difference_high,
-                "p_adjusted": standing.p_adjusted,
-                "seeds_behind": standing.seeds_behind,
-                **{name: own.mean(name) for name in PLAIN},
-                "skill_vs_pca": pca - value,
-                "seeds": len(models),
-                **{name: own.mean(name) for name in DETECTION if name in own.metrics},
-            }
-        )
-    return rows
-
-
-def cross(
-    order: Sequence[str], scores: Mapping[str, Scores], baseline_scores: Mapping[str, Scores]
-) -> list[dict[str, Any]]:
-    """Lines of cross.csv: every trained loss and baseline by every metric, means over the seeds."""
-    every = {**{loss: scores[loss] for loss in order}, **baseline_scores}
-    return [
-        {"trained": name, **{metric: own.mean(metric) for metric in own.metrics}}
-        for name, own in every.items()
-    ]
-
-
-def summary(
-    decision: Verdict,
-    scores: Mapping[str, Scores],
-    baseline_scores: Mapping[str, Scores],
-    bundles: Bundles,
-    seed: int,
-    objective: str,
-) -> dict[str, Any]:
-    """The numbers of delivered.json: those of the one model that is delivered, on test rows.
-
-    Args:
-        decision: The verdict on validation rows.
-        scores: Of each loss on test rows.
-        baseline_scores: Of each baseline on test rows.
-        bundles: The trained models.
-        seed: Of the selected loss's model that is delivered.
-        objective: Name of the ruler of the verdict: whether test rows agree is asked of the same.
-    """
-    selected = decision.selected
-    at = list(bundles[selected]).index(seed)
-    own = {name: values[at] for name, values in scores[selected].metrics.items()}
-    pca = baseline_scores["pca"]
-    on_test = {loss: float(np.mean(s.ruler(objective))) for loss, s in scores.items()}
-    leader = min(on_test, key=lambda loss: on_test[loss])
-    tied = [s.loss for s in decision.standings if s.verdict != "worse"]
-    return {
-        "selected_loss": selected,
-        "selected_seed": seed,
-        "ruler": trials.objective_unit(objective),
-        "test": float(scores[selected].ruler(objective)[at]),
-        "test_pca": float(pca.ruler(objective)[at]),
-        "test_mean_of_seeds": float(np.mean(scores[selected].ruler(objective))),
-        **own,
-        "bits_per_feature_pca": pca.metrics["bits_per_feature"][at],
-        "detectable_difference": decision.detectable,
-        "not_worse": ", ".join(tied),
-        "best_on_test_rows": leader,
-        "test_rows_agree": leader in tied,
-    }

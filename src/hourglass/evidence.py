@@ -127,7 +127,7 @@ class Standout:
 
     Attributes:
         at: Its place among the rows given.
-        which: "best", "typical" or "worst".
+        which: "easy", "typical" or "hard".
         bits: Its code length.
         costliest: (column, value, reconstruction, bits) of the columns that cost most.
     """
@@ -153,9 +153,9 @@ def standouts(bundle: Bundle, rows_NF: Array, each: int) -> list[Standout]:
     each = min(each, count // 3)
     middle = (count - each) // 2
     chosen = {
-        "best": order[:each],
+        "easy": order[:each],
         "typical": order[middle : middle + each],
-        "worst": order[count - each :][::-1],
+        "hard": order[count - each :][::-1],
     }
     answer_NF = wide.collapse(answer_NW, bundle.schema.columns)
     found = []

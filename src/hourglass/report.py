@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from jinja2 import Environment, StrictUndefined
 
 from hourglass.paths import write_text
 from hourglass.style import STYLE
+from hourglass.verdict import headline
 
 AGAIN = "How to get these numbers again"
-LONG = 40  # characters beyond which a text in a table is broken into lines
+LONG = 32  # characters beyond which a text in a table is broken into lines
+SMALL_P = 0.001  # below, a p value's digits say nothing more
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,28 @@ class Picture:
     Attributes:
         path: The file.
         alternative: What it shows, for those who can't see it.
+        chart: Whether it is drawn in ink on white, so that a dark page may turn it round; images of
+            the data are only dimmed.
     """
 
     path: Path
     alternative: str
+    chart: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Lines of a table, with the same keys.
+
+    Attributes:
+        rows: The lines.
+        bold: (number of a line, heading) of cells that stand out.
+        groups: Number of a line -> the heading above it.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    bold: frozenset[tuple[int, str]] = frozenset()
+    groups: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,24 +55,26 @@ class Section:
 
     Attributes:
         title: Its heading.
-        lead: What to know first, in a sentence.
+        lead: What it comes to, in a sentence.
         picture: Shown above the table.
-        rows: Lines of a table, with the same keys.
+        table: Shown above the sentences.
         lines: A list of sentences.
         hint: How to read it.
+        source: The file that its numbers are from.
     """
 
     title: str
     lead: str = ""
     picture: Picture | None = None
-    rows: Sequence[Mapping[str, Any]] = ()
+    table: Table | None = None
     lines: Sequence[str] = ()
     hint: str = ""
+    source: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show."""
-        return self.picture is None and not self.rows and not self.lines
+        return not (self.picture or self.lines or (self.table and self.table.rows))
 
 
 @dataclass(frozen=True)
@@ -61,23 +83,29 @@ class Page:
 
     Attributes:
         title: Heading of the page.
-        verdict: The verdict in one sentence.
+        verdict: The verdict in sentences, of which the first stands out (see `verdict.headline`).
         unit: What the leaderboard's numbers are counted in.
         other: Key and heading of the leaderboard's other code length.
-        remarks: Further sentences: what could have been seen, whether test rows agree.
-        leaderboard: Lines of leaderboard.csv.
+        level: Of the intervals: "95 %".
+        remarks: Further sentences: the delivered model, whether test rows agree.
+        leaderboard: Lines of leaderboard.csv, and of a tie which sort it is.
+        terms: Words of the leaderboard -> what they mean.
         sections: What follows the leaderboard, the most important first.
-        facts: Name -> value: data, split, digests, versions.
+        facts: Name -> value: commit, data, split, digests, versions.
+        params: The settings, as params.yaml has them; "" if they are not known.
     """
 
     title: str
     verdict: str
     unit: str
     other: tuple[str, str]
+    level: str
     remarks: Sequence[str]
     leaderboard: Sequence[Mapping[str, Any]]
+    terms: Mapping[str, str]
     sections: Sequence[Section]
     facts: Mapping[str, str]
+    params: str = ""
 
     def shown(self) -> list[Section]:
         """The sections that hold something."""
@@ -91,11 +119,14 @@ class Page:
 def write(path: Path, page: Page) -> None:
     """Renders the page; every text from the data is escaped, pictures are embedded."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["figure"] = _figure
-    environment.filters["inline"] = _inline
-    environment.filters["anchor"] = _anchor
+    filters = {"figure": _figure, "bits": _bits, "p": _p, "inline": _inline, "anchor": _anchor}
+    environment.filters.update(filters)
     environment.globals.update(AGAIN=AGAIN, LONG=LONG)
-    write_text(path, environment.from_string(TEMPLATE).render(page=page, style=STYLE))
+    first, rest = headline(page.verdict)
+    rendered = environment.from_string(TEMPLATE).render(
+        page=page, style=STYLE, first=first, rest=rest
+    )
+    write_text(path, rendered)
 
 
 def _anchor(heading: str) -> str:
@@ -107,8 +138,17 @@ def _figure(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
+        return f"{value:#.4g}".rstrip(".")
     return "" if value is None else str(value)
+
+
+def _bits(value: float | None) -> str:
+    """A thousandth of a bit is a fifth of the usual margin."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return f"< {SMALL_P:g}" if value < SMALL_P else f"{value:.3f}"
 
 
 def _inline(path: Path) -> str:
@@ -116,17 +156,23 @@ def _inline(path: Path) -> str:
 
 
 TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2>{% endmacro %}
-{% macro table(rows) %}<div class="scroll"><table>
-<tr>{% for name, value in rows[0].items() %}
-<th{% if value is string %} class="word"{% endif %}>{{ name|replace("_", " ") }}</th>
+{% macro show(table) %}<div class="scroll"><table>
+<tr>{% for name, value in table.rows[0].items() %}
+<th{% if value is string %} class="word"{% endif %}>{{ name }}</th>
 {% endfor %}</tr>
-{% for row in rows %}<tr>
-{% for value in row.values() %}
+{% for row in table.rows %}{% set at = loop.index0 %}
+{% if at in table.groups %}
+<tr class="group"><th colspan="{{ row|length }}">{{ table.groups[at] }}</th></tr>
+{% endif %}
+<tr>{% for name, value in row.items() %}
 <td{% if value is string %} class="word{{ " long" if value|length > LONG }}"{% endif %}>
-{{- value|figure }}</td>
+{%- if (at, name) in table.bold %}<b>{{ value|figure }}</b>{% else %}{{ value|figure }}{% endif %}
+</td>
 {% endfor %}</tr>
 {% endfor %}
 </table></div>{% endmacro %}
+{% macro from(source) %}<p class="source">From <code>{{ source }}</code></p>
+{% endmacro %}
 <!doctype html>
 <html lang="en">
 <head>
@@ -140,48 +186,58 @@ TEMPLATE = """{% macro heading(name) %}<h2 id="{{ name|anchor }}">{{ name }}</h2
 <body>
 <main>
 <h1>{{ page.title }}</h1>
-<p class="verdict">{{ page.verdict }}</p>
+<p class="verdict">{{ first }}</p>
+{% if rest %}<p>{{ rest }}</p>
+{% endif %}
 {% for remark in page.remarks %}<p>{{ remark }}</p>
 {% endfor %}
 <nav class="contents">{% for name in page.contents() %}
 <a href="#{{ name|anchor }}">{{ name }}</a>
 {% endfor %}</nav>
 {{ heading("Leaderboard") }}
-<div class="scroll"><table>
-<tr><th>loss</th><th class="word">verdict</th><th>{{ page.unit }}</th><th>interval</th>
-<th>behind the best</th><th>adjusted p</th><th>skill vs PCA</th><th>{{ page.other[1] }}</th>
-<th>RMSE</th><th>MAE</th>
-<th class="word">scaler</th></tr>
+<div class="scroll"><table class="board">
+<tr><th></th><th></th><th colspan="3" class="over">validation rows decide</th>
+<th colspan="6" class="over">test rows report</th><th class="edge"></th></tr>
+<tr><th>loss</th><th class="word">verdict</th>
+<th class="edge">mean</th><th>behind the best</th><th>adjusted p</th>
+<th class="edge">{{ page.unit }}</th><th>{{ page.level }} interval</th><th>skill vs PCA</th>
+<th>{{ page.other[1] }}</th><th>RMSE</th><th>MAE</th>
+<th class="word edge">scaler</th></tr>
 {% for row in page.leaderboard %}
 <tr{% if row.selected %} class="selected"{% endif %}><td>{{ row.loss }}</td>
-<td class="word {{ row.verdict }}">{{ row.verdict }}{% if row.selected %} · selected{% endif %}</td>
-<td>{{ row.test|figure }}</td>
-<td>{{ row.ci_low|figure }} to {{ row.ci_high|figure }}</td>
-<td>{% if row.verdict == "best" %}–{% else %}{{ row.difference|figure }}{% endif %}</td>
-<td>{% if row.verdict == "best" %}–{% else %}{{ row.p_adjusted|figure }}{% endif %}</td>
-<td>{{ row.skill_vs_pca|figure }}</td><td>{{ row[page.other[0]]|figure }}</td>
+<td class="word {{ row.verdict }}">{{ row.verdict }}{% if row.tie %}, {{ row.tie }}{% endif %}
+{% if row.selected %} · selected{% endif %}</td>
+<td class="edge">{{ row.validation|bits }}</td>
+{% if row.verdict == "best" %}<td>–</td><td>–</td>
+{% else %}<td>{{ row.difference|bits }}
+<small>({{ row.difference_low|bits }} to {{ row.difference_high|bits }})</small></td>
+<td>{{ row.p_adjusted|p }}</td>
+{% endif %}
+<td class="edge">{{ row.test|bits }}</td>
+<td>{{ row.ci_low|bits }} to {{ row.ci_high|bits }}</td>
+<td>{{ row.skill_vs_pca|bits }}</td><td>{{ row[page.other[0]]|bits }}</td>
 <td>{{ row.rmse|figure }}</td><td>{{ row.mae|figure }}</td>
-<td class="word">{{ row.scaler }}</td></tr>
+<td class="word edge">{{ row.scaler }}</td></tr>
 {% endfor %}
 </table></div>
-<p class="hint">Bits: how many it takes to write down a held-out value to the data's own resolution,
-given its reconstruction; lower is better, and losses and scalers compare. A hidden value was kept
-from the model, which told it from the rest of its row: to copy noise doesn't help there.
-All are measured on test rows, opened once. The verdict and “behind the best” come from
-validation rows: a paired t test over the seeds, corrected for the number of losses
-and for the leader having been picked.
-Skill vs PCA: {{ page.unit }} saved against a PCA of the same bottleneck.</p>
+{{ from("reports/evaluate/leaderboard.csv") }}
+<dl class="terms">
+{% for name, value in page.terms.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
+</dl>
 {% for section in page.shown() %}
 {{ heading(section.title) }}
 {% if section.lead %}<p>{{ section.lead }}</p>
 {% endif %}
 {% if section.picture %}
-<figure><img src="data:image/png;base64,{{ section.picture.path|inline }}"
+<figure{% if section.picture.chart %} class="chart"{% endif %}>
+<img src="data:image/png;base64,{{ section.picture.path|inline }}"
 alt="{{ section.picture.alternative }}"></figure>
 {% endif %}
-{% if section.rows %}{{ table(section.rows) }}
+{% if section.table and section.table.rows %}{{ show(section.table) }}
 {% endif %}
 {% if section.lines %}<ul>{% for line in section.lines %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}
+{% if section.source %}{{ from(section.source) }}
 {% endif %}
 {% if section.hint %}<p class="hint">{{ section.hint }}</p>
 {% endif %}
@@ -190,6 +246,10 @@ alt="{{ section.picture.alternative }}"></figure>
 <dl>
 {% for name, value in page.facts.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
 </dl>
+{% if page.params %}
+<details><summary>All settings that can change a number</summary><pre>{{ page.params }}</pre>
+</details>
+{% endif %}
 </main>
 </body>
 </html>

@@ -122,51 +122,103 @@ def judge(
 
 
 def summary_sentence(verdict: Verdict, unit: str = "bits per feature") -> str:
-    """The verdict in one plain sentence, with its uncertainty.
+    """The verdict in plain sentences, with its uncertainty; see `headline`.
 
     Args:
         verdict: What `judge` gave for values of validation rows.
         unit: Of the values.
     """
-    best = verdict.standings[0]
-    tied = [s for s in verdict.standings if s.verdict == "tied"]
-    equal = [s.loss for s in tied if s.difference <= verdict.margin]
-    unclear = [s for s in tied if s.loss not in equal]
-    parts = [
-        f"{best.loss} {'leads' if unclear else 'is best'} on validation rows at {best.mean:.3f} "
-        f"{unit} ({best.ci_low:.3f} to {best.ci_high:.3f} over {verdict.seeds} seeds)"
-    ]
-    if equal:
-        parts.append(f"{_listed(equal)} {_be(equal)} tied with it")
-    if verdict.selected != verdict.leader:
-        parts.append(f"{verdict.selected} is selected, the simplest of them")
-    if unclear:
-        names, far = [s.loss for s in unclear], [s.difference for s in unclear]
-        by = f"{far[0]:.3f}" if len(far) == 1 else f"{far[0]:.3f} to {far[-1]:.3f}"
-        parts.append(
-            f"{_listed(names)} {_be(names)} behind by {by}, too unevenly to be called worse"
-        )
-    parts += _behind([s for s in verdict.standings if s.verdict == "worse"])
+    best, *others = verdict.standings
+    tied = [s for s in others if s.verdict == "tied"]
+    equal = [s for s in tied if not unclear(s, verdict.margin)]
+    unsure = [s for s in tied if unclear(s, verdict.margin)]
+    worse = [s for s in others if s.verdict == "worse"]
+    head = (
+        f"{best.loss} is best: {best.mean:.3f} {unit} on validation rows "
+        f"({_level(verdict)}: {best.ci_low:.3f} to {best.ci_high:.3f}, {verdict.seeds} seeds)"
+    )
+    parts = [head, *_next(others, verdict), *_selected(verdict)]
+    sentences = ["; ".join(parts), *_equal(equal, others), *_unsure(unsure, verdict.seeds)]
+    sentences += _behind(worse, alone=len(others) == len(worse))
     if verdict.detectable is not None:
-        parts.append(
-            f"a true difference of {verdict.detectable:.3f} would have been seen 4 times in 5"
+        sentences.append(
+            f"A loss that is truly {verdict.detectable:.3f} bits behind is found worse by 4 of 5 "
+            "such experiments, a nearer one by fewer"
         )
-    return "; ".join(parts) + "."
+    return ". ".join(sentences) + "."
 
 
-def _behind(worse: Sequence[Standing]) -> list[str]:
-    """Each worse loss with its distance; of many the nearest and the farthest."""
+def headline(said: str) -> tuple[str, str]:
+    """What `summary_sentence` said, the first sentence alone and what follows it."""
+    first, _, rest = said.partition(". ")
+    return first.removesuffix(".") + ".", rest
 
-    def distance(s: Standing) -> str:
-        return f"{s.difference:.3f} ± {(s.difference_high - s.difference_low) / 2:.3f}"
 
-    if len(worse) <= 2:
-        return [f"{s.loss} is worse by {distance(s)}" for s in worse]
-    near, far = worse[0], worse[-1]
+def unclear(standing: Standing, margin: float) -> bool:
+    """Whether a loss is tied for want of evidence: its mean is behind by more than the margin."""
+    return standing.verdict == "tied" and standing.difference > margin
+
+
+def _level(verdict: Verdict) -> str:
+    return f"{100 * (1 - verdict.alpha):g} %"
+
+
+def _next(others: Sequence[Standing], verdict: Verdict) -> list[str]:
+    """The loss that came second."""
+    if not others:
+        return []
+    second = others[0]
+    if second.verdict == "worse":
+        return [f"next is {second.loss}, worse by {_distance(second)}"]
+    if unclear(second, verdict.margin):
+        return [f"next is {second.loss}, behind by {_distance(second)}, which may be chance"]
+    within = f"no more than {verdict.margin:g} bits behind"
+    return [f"next is {second.loss}, tied with it: {within}"]
+
+
+def _selected(verdict: Verdict) -> list[str]:
+    if verdict.selected == verdict.leader:
+        return []
+    return [f"{verdict.selected} is selected, the simplest of those that are as good"]
+
+
+def _equal(equal: Sequence[Standing], others: Sequence[Standing]) -> list[str]:
+    """Beside the second one, which is named already."""
+    names = [s.loss for s in equal if s is not others[0]]
+    return [f"{_listed(names)} {_be(names)} tied with it likewise"] if names else []
+
+
+def _unsure(unsure: Sequence[Standing], seeds: int) -> list[str]:
+    if not unsure:
+        return []
+    names, far = [s.loss for s in unsure], [s.difference for s in unsure]
+    by = f"{far[0]:.3f}" if len(far) == 1 else f"{far[0]:.3f} to {far[-1]:.3f}"
     return [
-        f"{len(worse)} others are worse, from {near.loss} by {distance(near)} "
-        f"to {far.loss} by {distance(far)}"
+        f"{_listed(names)} {_be(names)} behind by {by}, yet tied: {seeds} seeds scatter too much "
+        f"to tell that from chance, more (train.seeds) may"
     ]
+
+
+def _distance(s: Standing) -> str:
+    return f"{s.difference:.3f} ± {(s.difference_high - s.difference_low) / 2:.3f}"
+
+
+def _behind(worse: Sequence[Standing], *, alone: bool) -> list[str]:
+    """Each worse loss with its distance; of many the nearest and the farthest.
+
+    Args:
+        worse: The losses, the nearest first.
+        alone: Whether there is no other loss but the best, so that the first is named already.
+    """
+    told = worse[1:] if alone else worse
+    if not told:
+        return []
+    far = f"{told[-1].loss} by {_distance(told[-1])}"
+    if len(told) == 1:
+        return [f"{told[0].loss} is worse by {_distance(told[0])}"]
+    if alone:
+        return [f"All {len(worse)} others are worse, up to {far}"]
+    return [f"{len(told)} others are worse, from {told[0].loss} by {_distance(told[0])} to {far}"]
 
 
 def _be(names: Sequence[str]) -> str:

@@ -21,7 +21,10 @@ from hourglass import (
     gate,
     losses,
     metrics,
+    outcome,
+    remarks,
     report,
+    reproducing,
     review,
     trials,
 )
@@ -30,6 +33,7 @@ from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.losses import Range
 from hourglass.moments import Moments, evenly
+from hourglass.outcome import Findings
 from hourglass.paths import Paths, existing, read_csv, read_json, write_csv, write_json, write_text
 from hourglass.provenance import (
     code_version,
@@ -42,7 +46,7 @@ from hourglass.recording import JournalTracker
 from hourglass.report import Page
 from hourglass.schema import Schema
 from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
-from hourglass.verdict import judge, summary_sentence
+from hourglass.verdict import headline, judge, summary_sentence
 
 Array = NDArray[np.float64]
 log = logging.getLogger(__name__)
@@ -76,23 +80,24 @@ def run(params: Params, paths: Paths) -> None:
     hidden = params.search.objective == "code_length_masked"
     write_csv(paths.evaluate("gate.csv"), *_gate_rows(found, hidden))
     review.draw(paths, found, params.evaluate.picture_rows)
-    with tempfile.TemporaryDirectory() as folder:
-        report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder)))
     write_text(paths.evaluate("verdict.txt"), found.verdict + "\n")
-    copied = review.copied(found)
+    copied = remarks.copied(found)
     write_json(paths.evaluate("delivered.json"), {**found.metrics, "beware": copied})
     write_json(paths.evaluate("metrics.json"), _few(found))
+    key = _key(params, paths, found)
+    with tempfile.TemporaryDirectory() as folder:
+        report.write(paths.evaluate("report.html"), _page(params, paths, found, Path(folder), key))
     log.info("%s", found.verdict)
     lost = found.metrics["test"] - found.metrics["test_pca"]
     if lost > 0:
         unit = found.metrics["ruler"]
-        log.warning("the delivered model needs %.4f %s more than %s", lost, unit, review.BEATEN)
+        log.warning("the delivered model needs %.4f %s more than %s", lost, unit, remarks.BEATEN)
     if copied:
         log.warning("%s", copied)
-    _record(params, paths, found, began)
+    _record(params, paths, found, key, began)
 
 
-def _find(params: Params, paths: Paths) -> review.Findings:
+def _find(params: Params, paths: Paths) -> Findings:
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     scaler = read_json(paths.profile, "preprocess")["scaler"]
     objective = params.search.objective
@@ -121,17 +126,17 @@ def _find(params: Params, paths: Paths) -> review.Findings:
     scores = evaluation.score_losses(bundles, test)
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     alpha = params.evaluate.alpha
-    rows = evaluation.leaderboard(decision, scores, base, bundles, alpha, objective)
+    rows = outcome.leaderboard(decision, scores, base, bundles, alpha, objective)
     tried = read_csv(paths.search("trials.csv"), "search")
     counts = Counter(t["loss"] for t in tried)
     rows = [{**r, "search_trials": counts[r["loss"]]} for r in rows]
-    numbers = evaluation.summary(decision, scores, base, bundles, seed, objective)
+    numbers = outcome.summary(decision, scores, base, bundles, seed, objective)
     unit = trials.objective_unit(objective)
     sentence = " ".join([summary_sentence(decision, unit), *_dropped(tried)])
     described = {**numbers, **_imputation(paths, decision.selected, seed)}
     described |= {"rows_test": len(test.rows_NF), "rows": schema.digest}
     shown = evidence.standouts(bundles[decision.selected][seed], test.rows_NF, review.EACH)
-    return review.Findings(
+    return Findings(
         objective=objective,
         margin=params.evaluate.margin,
         schema=schema,
@@ -155,7 +160,7 @@ def _ranges(params: Params, candidate: str) -> Mapping[str, Range]:
     return losses.space(loss, params.search.space.get(loss, {}))
 
 
-def _few(found: review.Findings) -> dict[str, Any]:
+def _few(found: Findings) -> dict[str, Any]:
     """Content of metrics.json: the columns of `dvc exp show` that experiments are compared by."""
     saved = found.metrics["test_pca"] - found.metrics["test"]
     return {
@@ -197,7 +202,7 @@ def _delivered(values: Mapping[str, Mapping[int, float]], selected: str) -> int:
 
 def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     """Loss -> seed -> objective on validation rows, for losses whose every fit succeeded."""
-    fits, failed = read_csv(paths.train("fits.csv"), "train"), review.failed(paths)
+    fits, failed = read_csv(paths.train("fits.csv"), "train"), remarks.failed(paths)
     for loss, cause in failed.items():
         log.warning("%s is left out: a fit failed (%s)", loss, cause)
     values: dict[str, dict[int, float]] = {}
@@ -214,12 +219,12 @@ def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
 
 
-def _write_tables(paths: Paths, found: review.Findings) -> None:
+def _write_tables(paths: Paths, found: Findings) -> None:
     order = [s.loss for s in found.decision.standings]
     write_csv(paths.evaluate("leaderboard.csv"), found.rows, list(found.rows[0]))
-    crossed = evaluation.cross(order, found.scores, found.baselines)
+    crossed = outcome.cross(order, found.scores, found.baselines)
     write_csv(paths.evaluate("cross.csv"), crossed, list(crossed[0]))
-    bits = review.column_bits(found)
+    bits = found.column_bits
     by_column = [
         {"column": name, **{loss: float(own[i]) for loss, own in bits.items()}}
         for i, name in enumerate(found.schema.names)
@@ -228,7 +233,7 @@ def _write_tables(paths: Paths, found: review.Findings) -> None:
     write_csv(paths.evaluate("test_rows.csv"), *_test_rows(found, found.delivered))
 
 
-def _test_rows(found: review.Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
+def _test_rows(found: Findings, bundle: Bundle) -> tuple[list[dict[str, Any]], list[str]]:
     """Lines of test_rows.csv and their columns: what each row costs under the delivered model."""
     test = found.test
     answer_NW, extra_N = bundle.written(test.rows_NF)
@@ -254,7 +259,7 @@ def _test_rows(found: review.Findings, bundle: Bundle) -> tuple[list[dict[str, A
     return rows, list(rows[0])
 
 
-def _gate_rows(found: review.Findings, hidden: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def _gate_rows(found: Findings, hidden: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """Lines of gate.csv and their columns: what each test row costs, and what must be beaten.
 
     Args:
@@ -275,16 +280,19 @@ def _gate_rows(found: review.Findings, hidden: bool) -> tuple[list[dict[str, Any
     return rows, list(rows[0])
 
 
-def _page(params: Params, paths: Paths, found: review.Findings, folder: Path) -> Page:
+def _page(params: Params, paths: Paths, found: Findings, folder: Path, key: str) -> Page:
     return Page(
         title=f"Hourglass · {found.schema.source}",
         verdict=found.verdict,
         unit=found.metrics["ruler"],
         other=_other(params.search.objective),
-        remarks=[*review.remarks(found), *review.left_out(paths)],
-        leaderboard=found.rows,
+        level=found.level,
+        remarks=[*remarks.remarks(found), *remarks.left_out(paths)],
+        leaderboard=review.board_rows(found),
+        terms=remarks.terms(found),
         sections=review.sections(paths, found, folder),
-        facts=_facts(params, found),
+        facts={**reproducing.again(paths, key), **_facts(params, found)},
+        params=reproducing.settings(paths),
     )
 
 
@@ -294,11 +302,10 @@ def _other(objective: str) -> tuple[str, str]:
     return trials.RULERS["code_length_masked" if shown else "code_length"]
 
 
-def _facts(params: Params, found: review.Findings) -> dict[str, str]:
+def _facts(params: Params, found: Findings) -> dict[str, str]:
     schema = found.schema
     packages = ("torch", "pytorch-lightning", "optuna", "scikit-learn", "numpy")
     return {
-        "command": "dvc repro",
         "data": f"{schema.source}, {len(schema.columns)} columns, digest {schema.digest}",
         "rows": ", ".join(f"{n} {split}" for split, n in schema.rows.items()),
         "delivered": _delivered_settings(found),
@@ -307,14 +314,15 @@ def _facts(params: Params, found: review.Findings) -> dict[str, str]:
         f"objective {params.search.objective}, seed {params.search.seed}, "
         f"pruner {params.search.pruner}, allocation {params.search.allocation}",
         "train": f"{params.train.seeds} seeds, {params.train.epochs} epochs",
-        "code": code_version(),
+        "code": f"{code_version()} (of the sources and libraries that can change a fit: the same "
+        "digest on the same data gives the same numbers)",
         "versions": ", ".join(
             [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
         ),
     }
 
 
-def _delivered_settings(found: review.Findings) -> str:
+def _delivered_settings(found: Findings) -> str:
     recipe, scaler = found.delivered.recipe, found.delivered.scaler.name
     chosen = f"{found.decision.selected}, seed {found.seed}, scaler {scaler}"
     settings = (f"{name} {value:.4g}" for name, value in recipe.hyper.items())
@@ -322,14 +330,18 @@ def _delivered_settings(found: review.Findings) -> str:
     return ", ".join([chosen, *settings, *([f"hidden {widths}"] if widths else [])])
 
 
-def _record(params: Params, paths: Paths, found: review.Findings, began: float) -> None:
-    tracker = JournalTracker(params.tracking.experiment, paths)
+def _key(params: Params, paths: Paths, found: Findings) -> str:
+    """What was computed, see `Tracker.run`."""
     folders = [paths.model(loss, s) for loss, own in found.bundles.items() for s in own]
     # What was said is part of the key: another objective may choose among the same models.
     said = [
         paths.evaluate(n) for n in ("verdict.txt", "delivered.json", "leaderboard.csv", "cross.csv")
     ]
-    key = f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
+    return f"evaluate {digest(digest_files(*folders, *said), params.evaluate.model_dump())}"
+
+
+def _record(params: Params, paths: Paths, found: Findings, key: str, began: float) -> None:
+    tracker = JournalTracker(params.tracking.experiment, paths)
     tags = {"hourglass.stage": "evaluate", "hourglass.data": found.schema.digest}
     seconds = time.monotonic() - began
     name = f"evaluate · {found.schema.source}"
@@ -368,7 +380,7 @@ def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
     child.finish()
 
 
-def _note(found: review.Findings) -> str:
+def _note(found: Findings) -> str:
     unit = found.metrics["ruler"]
     head = ("loss", "scaler", "verdict", unit, "behind the best", "RMSE", "skill vs PCA")
     rows = [
@@ -383,4 +395,5 @@ def _note(found: review.Findings) -> str:
         )
         for r in found.rows
     ]
-    return f"**{found.verdict}**\n\n{markdown_table(head, rows)}\n\n{WHERE}"
+    first, rest = headline(found.verdict)
+    return f"**{first}** {rest}\n\n{markdown_table(head, rows)}\n\n{WHERE}"
