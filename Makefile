@@ -50,7 +50,8 @@ ui: install ## look at runs, pictures and models in MLflow
 	shown=$$(echo "$$MLFLOW_TRACKING_URI" | sed 's#\(://[^/:@]*\):.*@#\1:***@#'); \
 	case "$$MLFLOW_TRACKING_URI" in \
 		http*) echo "Runs are kept by the server at $$shown: open it in a browser.";; \
-		*) $(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' \
+		*) case "$(PORT)" in ''|*[!0-9]*) echo "PORT=$(PORT) is no number" >&2; exit 1;; esac; \
+		$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' \
 			2>/dev/null || { echo "Port $(PORT) is in use; take another: PORT=5001 make ui" >&2; exit 1; }; \
 		echo "MLflow shows $$shown (Ctrl-C ends it). Open, and choose hourglass:"; \
 		echo "  http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"; \
@@ -142,6 +143,8 @@ install: ## (done by the others) make .venv and install into it
 	trap 'exit 130' INT TERM; \
 	: > $(UNFINISHED); \
 	echo "Installing into $(VENV): a few minutes and 2 GB the first time ..."; \
+	{ while sleep 5 && kill -0 $$$$ 2>/dev/null; do printf .; done; } & dots=$$!; \
+	trap 'kill $$dots 2>/dev/null; rm -rf $(LOCK)' EXIT; \
 	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]' || { \
 		[ $$whole = no ] || rm -f $(UNFINISHED); \
 		echo "The installation failed, see above; the same command tries again." >&2; \
@@ -149,5 +152,5 @@ install: ## (done by the others) make .venv and install into it
 	}; \
 	$(STATE) > $(INSTALLED); \
 	rm -f $(UNFINISHED); \
-	echo "Installed."
+	echo " installed."
 endif

@@ -470,12 +470,12 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
     assert capsys.readouterr().out == (
         "Verdict: bce needs 0.27 bits fewer than mse.\n"
         "\n"
-        "  loss  scaler    test   interval        verdict  hidden  RMSE    MAE     "
-        "skill vs PCA  seeds\n"
-        "  bce   unit      1.235  1.200 .. 1.300  best     1.100   0.5000  0.2500  "
-        "0.1250        5\n"
-        "  mse   standard  1.500  1.400 .. 1.600  best     1.100   0.5000  0.2500  "
-        "0.1250        5\n"
+        "  loss  scaler    test   interval        verdict  hidden values  RMSE    "
+        "MAE     skill vs PCA  seeds\n"
+        "  bce   unit      1.235  1.200 .. 1.300  best     1.100          0.5000  "
+        "0.2500  0.1250        5\n"
+        "  mse   standard  1.500  1.400 .. 1.600  best     1.100          0.5000  "
+        "0.2500  0.1250        5\n"
         "\n"
         "In the order of validation rows, which choose; the numbers are means over the seeds, of "
         "270 test rows.\n"
@@ -483,7 +483,7 @@ def test_summary_tells_the_verdict_the_leaderboard_and_where_to_look(tmp_path, c
         "1.75.\n"
         "\n"
         "Report:     reports/evaluate/report.html\n"
-        "Model:      models:/made/3, @champion since it was registered, if nobody moved that\n"
+        "Model:      models:/made/3, @champion\n"
         "MLflow UI:  make ui\n"
     )
 
@@ -569,6 +569,44 @@ def test_what_is_asked_of_the_registry_must_be_whole(project, capsys, words, sai
         main(words)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_summary_knows_where_people_moved_the_champion(tmp_path, capsys):
+    """A regression: after `promote` it still said that the gate had kept the version out."""
+    evaluated(tmp_path)
+    path = Paths(tmp_path).register("version.json")
+    said = {"champion": 2, "gate": {"said": "version 2 stays @champion"}}
+    write_json(path, {**json.loads(path.read_text()), **said})
+    moved = {"name": "made", "alias": "champion", "version": 3, "how": "promote"}
+    write_json(Paths(tmp_path).moved, {**moved, "when": "2026-05-31", "why": "my data"})
+    assert main(["-C", str(tmp_path), "summary"]) == 0
+    expected = (
+        "models:/made/3, @champion; since 2026-05-31 @champion is version 3 (promote: my data)\n"
+    )
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("path: data/raw ", "path: data/raw/*.csv", "write path: data/raw and files: '*.csv'"),
+        ("accelerator: auto ", "accelerator: tpu", "there is no 'tpu' on this machine"),
+    ],
+)
+def test_check_knows_what_would_fail_later(tmp_path, capsys, key, value, said):
+    text = (ROOT / "params.yaml").read_text()
+    assert key in text
+    (tmp_path / "params.yaml").write_text(text.replace(key, f"{value} ", 1))
+    assert main(["-C", str(tmp_path), "check"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_option_that_takes_a_list_may_be_given_twice():
+    """A regression: the second --keep took the place of the first."""
+    words = ["predict", "a.csv", "b.csv", "--keep", "id", "--keep", "x", "y", "--return", "latent"]
+    own = parser_of("predict").parse_args(words[1:])
+    assert own.keep == ["id", "x", "y"]
+    assert own.returned == ["latent"]
 
 
 def test_summary_without_its_leaderboard_names_the_stage(tmp_path, capsys):

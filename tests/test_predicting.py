@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -352,3 +353,15 @@ def test_out_may_not_be_a_folder(made, tmp_path):
     (tmp_path / "out.csv").mkdir()
     with pytest.raises(ConfigError, match=r"out.csv, which is a folder; name a file"):
         predicting.run(Job(tmp_path / "rows.csv", tmp_path / "out.csv"), model)
+
+
+def test_rows_of_other_data_are_told_what_the_model_was_trained_on(made, tmp_path):
+    _, bundle, model = made
+    pd.DataFrame({"a": [1.0]}).to_csv(tmp_path / "rows.csv", index=False)
+    newer = replace(model, newest=model.version + 1)
+    said = (
+        rf"lack column 'near' .*\. {model.name} version {model.version} was trained on "
+        rf"{bundle.schema.source}; version {newer.newest} is newer: --version {newer.newest}"
+    )
+    with pytest.raises(DataError, match=said):
+        predicting.run(Job(tmp_path / "rows.csv", tmp_path / "out.csv"), newer)

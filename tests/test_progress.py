@@ -19,7 +19,9 @@ def test_it_says_count_and_best_of_each_loss_the_best_first(said):
         board.done("mse", 2.5)
         board.done("mae", 2.75)
         board.done("mae", 1.25)
-    assert said()[-1].startswith("search: 3/3, about 0 s left; best so far: mae 1.250, mse 2.500")
+    assert said()[-1].startswith(
+        "search: 3/3, about 0 s left; best fit so far: mae 1.250, mse 2.500"
+    )
     assert len(said()) == 3
 
 
@@ -34,8 +36,8 @@ def test_a_failed_fit_counts_but_is_never_the_best(said):
     with Board("train", {"mse": 2}, "bits per feature") as board:
         board.done("mse", None)
         board.done("mse", 3.0)
-    assert said()[0].endswith("best so far: ")
-    assert said()[1].endswith("best so far: mse 3.000")
+    assert said()[0].endswith("best fit so far: ")
+    assert said()[1].endswith("best fit so far: mse 3.000")
 
 
 def test_a_fit_with_another_bottleneck_counts_but_is_not_compared(said):
@@ -43,7 +45,7 @@ def test_a_fit_with_another_bottleneck_counts_but_is_not_compared(said):
         board.done("mse", 3.0)
         board.done("mse", 1.0, compares=False)
     assert said()[1].startswith("train: 2/2, about")
-    assert said()[1].endswith("best so far: mse 3.000")
+    assert said()[1].endswith("best fit so far: mse 3.000")
     assert board._failed["mse"] == 0
 
 

@@ -258,18 +258,19 @@ def test_a_folder_whose_name_mlflow_misreads_is_refused(name, monkeypatch, tmp_p
         tracking_uri(tmp_path / name)
 
 
+@pytest.mark.parametrize("place", ["tmp1234", "standalone/tmp1234"])  # of --queue, of --temp
 def test_an_experiment_that_dvc_runs_in_a_copy_records_where_the_project_does(
-    monkeypatch, tmp_path
+    monkeypatch, tmp_path, place
 ):
     """DVC removes the copy afterwards, and all that is in it."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1234"
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / place
     copy.mkdir(parents=True)
     assert tracking_uri(copy) == f"sqlite:///{tmp_path}/mlflow.db"
     assert Paths(copy).journals == tmp_path / ".hourglass" / "journals"
     assert Paths(copy / "part").journals == tmp_path / "part" / ".hourglass" / "journals"
     monkeypatch.chdir(copy)
-    tracker = MlflowTracker("in a copy", copy)
+    tracker = MlflowTracker(f"in a copy, {place[:4]}", copy)
     run = tracker.run("search a", "search", {})
     (copy / "picture.txt").write_text("kept")
     run.artifact(copy / "picture.txt")

@@ -3,7 +3,7 @@
 Shapes: N rows, F features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,6 +20,7 @@ from hourglass.schema import Array, Column, Kind, Schema
 from hourglass.spelling import are_plain, plain, shortest
 
 FLAGS = {"false": 0.0, "true": 1.0}
+OR_NONE = ", or leave the place empty where the value is missing"
 SHOWN = 40  # characters of a value in a message
 
 
@@ -69,6 +70,21 @@ def read(rows: Any, schema: Schema) -> Given:
     return Given(rows_NF, wrong)
 
 
+def require_columns(there: Sequence[str], schema: Schema) -> None:
+    """Makes sure that each feature has a column.
+
+    Raises:
+        DataError: one has none.
+    """
+    names = schema.names
+    if missing := [n for n in names if n not in set(there)]:
+        raise DataError(
+            f"the rows lack column {missing[0]!r} ({len(missing)} of {len(names)} are missing)"
+            f"{nearest(missing[0], set(there) - set(names))}; they have "
+            f"{listed(there)}{_shaped(schema)}"
+        )
+
+
 def _frame(columns: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame({str(k): np.ravel(np.asarray(v)) for k, v in columns.items()})
@@ -78,21 +94,26 @@ def _frame(columns: Mapping[Any, Any]) -> pd.DataFrame:
 
 def _by_name(rows: pd.DataFrame, schema: Schema, gaps: Gaps) -> tuple[Array, dict[int, str]]:
     names, rows = schema.names, rows.rename(columns=str)
-    missing = [n for n in names if n not in rows.columns]
-    if missing:
-        raise DataError(
-            f"the rows lack column {missing[0]!r} ({len(missing)} of {len(names)} are missing)"
-            f"{nearest(missing[0], rows.columns)}; they have {listed(list(rows.columns))}"
-        )
+    require_columns(list(rows.columns), schema)
     twice = set(rows.columns[rows.columns.duplicated()]) & set(names)
     if twice:
         raise DataError(f"the rows have column {min(twice)!r} more than once; name each once")
     wrong: dict[int, str] = {}
-    read = [_values(_cells(rows[c.name]), c, gaps) for c in schema.columns]
+    read = [_values(_cells(rows[c.name]), c, gaps, schema.gaps) for c in schema.columns]
     for column, (_, said) in zip(schema.columns, read, strict=True):
         for row, reason in said.items():
             wrong.setdefault(row, f"column {column.name!r}: {reason}")
     return np.column_stack([values_N for values_N, _ in read]), wrong
+
+
+def _shaped(schema: Schema) -> str:
+    """What rows of images and windows are, for those who give something else."""
+    if schema.shape is None:
+        return ""
+    shape = ", ".join(map(str, schema.shape))
+    if len(schema.shape) == 2:
+        return f". A row is a window of {schema.shape[0]} rows of a series, (rows, {shape}) in all"
+    return f". A row is an image, (rows, {shape}) in all"
 
 
 def _cells(column: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -132,14 +153,14 @@ def _array(rows: Any, schema: Schema) -> Array:
 
 
 def _values(
-    values: "pd.Series[Any]", column: Column, gaps: Gaps
+    values: "pd.Series[Any]", column: Column, gaps: Gaps, may_lack: bool = False
 ) -> tuple[NDArray[np.float64], dict[int, str]]:
     """A column as numbers or codes of levels, (N,), NaN where a text is a gap; what is wrong.
 
     A level that the model has not seen has a code of its own.
     """
     if column.kind is not Kind.CATEGORICAL:
-        return _numbers(values, gaps)
+        return _numbers(values, gaps, OR_NONE if may_lack else "")
     code = {level: float(i) for i, level in enumerate(column.levels)}
     unseen = float(len(code))
     of_numbers = are_plain(column.levels)
@@ -162,7 +183,9 @@ def _text(value: Any) -> str:
     return shortest(str(value)) if fraction else str(value).strip()
 
 
-def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64], dict[int, str]]:
+def _numbers(
+    column: "pd.Series[Any]", gaps: Gaps, or_none: str = ""
+) -> tuple[NDArray[np.float64], dict[int, str]]:
     """A column as float64, (N,): texts of numbers, true and false too; what is wrong."""
     if column.dtype.kind in "biuf":
         return column.to_numpy(dtype=np.float64, na_value=np.nan), {}
@@ -172,10 +195,7 @@ def _numbers(column: "pd.Series[Any]", gaps: Gaps) -> tuple[NDArray[np.float64],
     for i, value in enumerate(column):
         number = _number(value, gaps)
         if number is None:
-            wrong[i] = (
-                f"{shown(value)} is no number; give one, or leave the place empty where the "
-                "value is missing"
-            )
+            wrong[i] = f"{shown(value)} is no number; give one{or_none}"
         else:
             values_N[i] = number
     return values_N, wrong

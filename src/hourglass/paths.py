@@ -40,6 +40,7 @@ class Paths:
     checkpoints = property(lambda self: self.state / "checkpoints")
     # What is not sent yet must not go with a copy of the project.
     journals = property(lambda self: home(self.root) / ".hourglass" / "journals")
+    moved = property(lambda self: home(self.root) / ".hourglass" / "moved.json")  # see `registry`
     sender = property(lambda self: home(self.root) / ".hourglass" / "sender")  # who sent last
 
     @property
@@ -180,12 +181,14 @@ def _lives(process: int) -> bool:
 def home(root: Path) -> Path:
     """The folder whose stores count: `root`, or that of which DVC has made `root` as a copy.
 
-    `dvc exp run --queue` and `--temp` run in a copy below .dvc/tmp/exps and then remove it.
+    `dvc exp run --queue` runs in a copy below .dvc/tmp/exps, `--temp` in one below its folder
+    standalone; then the copy is removed.
     """
     folder = root.resolve()
     for above in folder.parents:
         if above.parts[-3:] == (".dvc", "tmp", "exps"):
-            _, *below = folder.relative_to(above).parts
+            names = folder.relative_to(above).parts
+            below = names[2 if names[0] == "standalone" else 1 :]
             return above.parents[2].joinpath(*below)
     return root
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hourglass import incoming, registered, serving
+from hourglass import given, incoming, registered, serving
 from hourglass.bundle import Bundle
 from hourglass.catalog import nearest
 from hourglass.errors import ConfigError, DataError, HourglassError
@@ -98,6 +98,7 @@ def run(job: Job, model: Registered) -> Count:
         same = digest_files(*sorted(files.iterdir()))
     asked = Asked(tuple(job.returned), share)
     source = incoming.opened(job.source)
+    _require_columns(source.names, bundle, model)
     _require_kept(job, source.names)
     with _alone(job.target):
         parts = job.target.with_name(f".{job.target.name}.{_identity(job, same, asked)}.parts")
@@ -128,6 +129,8 @@ def _alone(target: Path) -> Iterator[None]:
             f"OUT is {target}, which another process writes just now: wait until it has ended, or "
             "name another file"
         ) from None
+    except OSError as error:
+        raise ConfigError(f"OUT is {target}: it can't be written ({error.strerror})") from error
     try:
         yield
     finally:
@@ -172,6 +175,20 @@ def _identity(job: Job, model: str, asked: Asked) -> str:
     source = (str(job.source.resolve()), stat.st_size, *times)
     options = (list(job.keep), job.on_bad_row, list(asked.returned), asked.anomaly_share)
     return digest(source, model, options)
+
+
+def _require_columns(names: Sequence[str], bundle: Bundle, model: Registered) -> None:
+    """Makes sure that the file has what the model was trained on, and says which model that is."""
+    try:
+        given.require_columns(names, bundle.schema)
+    except DataError as error:
+        newer = ""
+        if model.newest > model.version:
+            number = model.newest
+            newer = (
+                f"; version {number} is newer: --version {number}, or `hourglass promote {number}`"
+            )
+        raise DataError(f"{error}. {model} was trained on {bundle.schema.source}{newer}") from None
 
 
 def _require_kept(job: Job, names: Sequence[str]) -> None:

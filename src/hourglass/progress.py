@@ -137,7 +137,7 @@ class Board:
         ended = f" ({pruned} pruned)" if pruned else ""
         best = ", ".join(f"{k} {v:.3f}" for k, v in sorted(self._best.items(), key=lambda i: i[1]))
         log.info(
-            "%s: %d/%d%s, about %.0f s left; best so far: %s",
+            "%s: %d/%d%s, about %.0f s left; best fit so far: %s",
             self._title,
             done,
             total,

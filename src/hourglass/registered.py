@@ -27,11 +27,13 @@ class Registered:
         name: Of the model.
         version: Its number.
         store: Address of the MLflow store that it was found in.
+        newest: Number of the newest version.
     """
 
     name: str
     version: int
     store: str
+    newest: int = 0
 
     @property
     def uri(self) -> str:
@@ -75,12 +77,12 @@ def find(settings: Register, root: Path, version: int | None = None) -> Register
             raise MissingInputError(
                 f"no version of {settings.name} is @{settings.alias}: {_registered(known)}"
             )
-        return Registered(settings.name, int(aliases[settings.alias]), store)
+        return Registered(settings.name, int(aliases[settings.alias]), store, known[-1])
     if version not in known:
         raise MissingInputError(
             f"--version {version}: there is none of {settings.name}: {_registered(known)}"
         )
-    return Registered(settings.name, version, store)
+    return Registered(settings.name, version, store, known[-1])
 
 
 @contextmanager

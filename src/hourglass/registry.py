@@ -23,7 +23,7 @@ from hourglass.config import Params, read_yaml
 from hourglass.errors import ConfigError, TrackingError
 from hourglass.mlflow_runs import MlflowTracker
 from hourglass.mlflow_store import answering, tracking_uri, user
-from hourglass.paths import Paths
+from hourglass.paths import Paths, write_json
 
 log = logging.getLogger(__name__)
 
@@ -295,6 +295,7 @@ def promote(params: Params, paths: Paths, number: int, reason: str) -> None:
             log.info("%s version %s is @%s already", registry.name, number, registry.alias)
             return
         _go(registry, start, version, PROMOTE, reason)
+        _remember(paths, registry, PROMOTE, number, reason)
 
 
 def rollback(params: Params, paths: Paths, reason: str) -> None:
@@ -320,6 +321,7 @@ def rollback(params: Params, paths: Paths, reason: str) -> None:
                 "`hourglass promote VERSION` makes any version the champion"
             )
         _go(registry, start, registry.version(before[-1]), ROLLBACK, reason)
+        _remember(paths, registry, ROLLBACK, before[-1], reason)
 
 
 @contextlib.contextmanager
@@ -338,6 +340,13 @@ def _opened(params: Params, paths: Paths, reason: str) -> Iterator[Registry]:
     registry = Registry(tracker, params.register_.name, params.register_.alias)
     with answering(tracker.uri), registry.locked():
         yield registry
+
+
+def _remember(paths: Paths, registry: Registry, how: str, number: int, reason: str) -> None:
+    """Notes a move for `hourglass summary`, which does not ask MLflow: that takes seconds."""
+    own = {"name": registry.name, "alias": registry.alias, "version": number}
+    today = datetime.now(UTC).date().isoformat()
+    write_json(paths.moved, {**own, "how": how, "when": today, "why": reason})
 
 
 def _go(registry: Registry, start: int | None, version: Any, how: str, reason: str) -> None:

@@ -12,7 +12,7 @@ COLUMNS = {  # of leaderboard.csv -> heading here
     "test": "test",
     "interval": "interval",
     "verdict": "verdict",
-    "bits_per_feature_masked": "hidden",
+    "bits_per_feature_masked": "hidden values",
     "rmse": "RMSE",
     "mae": "MAE",
     "skill_vs_pca": "skill vs PCA",
@@ -36,6 +36,7 @@ def as_json(paths: Paths) -> str:
         ],
         "report": str(paths.evaluate("report.html")),
         "model": read_json(version, "register") if version.exists() else None,
+        "moved": read_json(paths.moved, "register") if paths.moved.exists() else None,
     }
     return json.dumps(found, indent=2) + "\n"
 
@@ -112,9 +113,15 @@ def _model(paths: Paths) -> str:
     if not path.exists():
         return "not registered yet: run `dvc repro register`"
     version: dict[str, Any] = read_json(path, "register")
-    let_in = version.get("champion") == version["version"]
-    number, name = version["version"], version["name"]
-    if let_in:
-        since = "since it was registered, if nobody moved that"
-        return f"models:/{name}/{number}, @{version['alias']} {since}"
+    number, name, alias = version["version"], version["name"], version["alias"]
+    if paths.moved.exists():
+        moved: dict[str, Any] = read_json(paths.moved, "register")
+        if (moved["name"], moved["alias"]) == (name, alias):
+            own = f", @{alias}" if moved["version"] == number else ""
+            return (
+                f"models:/{name}/{number}{own}; since {moved['when']} @{alias} is version "
+                f"{moved['version']} ({moved['how']}: {moved['why']})"
+            )
+    if version.get("champion") == number:
+        return f"models:/{name}/{number}, @{alias}"
     return f"models:/{name}/{number}; the gate: {version['gate']['said']}"

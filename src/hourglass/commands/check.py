@@ -2,14 +2,48 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from hourglass import console
+from hourglass.errors import ConfigError
 from hourglass.paths import Paths, named
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See the package."""
     console.add_json(parser)
+
+
+def _look_for(path: str, paths: Paths) -> None:
+    """Makes sure that DVC finds what it is to watch.
+
+    Raises:
+        ConfigError: it is a pattern.
+        DataError: it is not there.
+    """
+    if any(sign in path for sign in "*?[") and not (paths.root / path).exists():
+        folder, pattern = Path(path).parent, Path(path).name
+        raise ConfigError(
+            f"params.yaml: preprocess.path: {path!r} is a pattern, but DVC watches a file or a "
+            f"folder: write path: {folder} and files: '{pattern}'"
+        )
+    named(paths.root / path, "params.yaml: preprocess.path")
+
+
+def _require_there(accelerator: str, where: str) -> None:
+    """Asks for what is not on every machine; else torch's seconds of importing are saved.
+
+    Raises:
+        ConfigError: Lightning finds none.
+    """
+    if accelerator in ("auto", "cpu"):
+        return
+    from pytorch_lightning.accelerators import AcceleratorRegistry
+
+    known = ["cuda", "mps"] if accelerator == "gpu" else [accelerator]
+    there = AcceleratorRegistry.available_accelerators()
+    if not any(name in there and AcceleratorRegistry.get(name).is_available() for name in known):
+        raise ConfigError(f"{where}: there is no {accelerator!r} on this machine; take auto or cpu")
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> None:
@@ -20,9 +54,11 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
     console.log_to_stderr()
     params = config.load(paths.params)
     settings = params.preprocess
-    if not any(sign in settings.path for sign in "*?["):  # sources speak of patterns
-        named(paths.root / settings.path, "params.yaml: preprocess.path")
+    _look_for(settings.path, paths)
     found, layout = preprocess.check(settings, paths)
+    for section in ("search", "train"):
+        where = f"params.yaml: {section}.accelerator"
+        _require_there(getattr(params, section).accelerator, where)
     if params.model.kind != "dense":  # that takes any data, and torch takes seconds to import
         from hourglass import models
 

@@ -16,11 +16,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="raw rows: .csv, .tsv or .parquet")
     parser.add_argument("target", type=Path, metavar="OUT", help="the answers: .csv or .parquet")
     parser.add_argument(
-        "--keep", nargs="+", default=[], metavar="NAME", help="columns of IN to keep, such as ids"
+        "--keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="columns of IN to keep, such as ids",
     )
     parser.add_argument(
         "--return",
         nargs="+",
+        action="extend",
         default=None,
         dest="returned",
         metavar="NAME",

@@ -20,7 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a table, a folder of images, ...")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for its page and JSON")
     parser.add_argument(
-        "--drop", nargs="+", default=[], metavar="NAME", help="columns to leave out, or patterns"
+        "--drop",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="columns to leave out, or patterns",
     )
     parser.add_argument("--label", default="", metavar="NAME", help="the column with a label")
     parser.add_argument(
@@ -32,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing-values",
         nargs="+",
+        action="extend",
         default=[],
         metavar="VALUE",
         help="what stands for a gap besides an empty cell, such as -9999 '?'",

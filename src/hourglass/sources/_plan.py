@@ -100,7 +100,7 @@ class Planner:
             raise DataError(
                 f"{table.file} {' and '.join(changes)}, compared with the columns of {first.file}; "
                 "all files must have the same columns: mend the file, or name the files that "
-                "belong together with a pattern (params.yaml: preprocess.path)"
+                "belong together with a pattern (params.yaml: preprocess.files)"
             )
 
     def _common_sort(self, name: str) -> Sort:

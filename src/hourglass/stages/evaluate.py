@@ -60,12 +60,14 @@ FEW = (
     "test_rows_agree",
 )
 FIRST = ("bits_per_feature", "bits_per_feature_masked", "bits_per_feature_pca")  # in MLflow
-WHERE = """Bits per feature, RMSE and skill are those of test rows. The children are the losses.
+WHERE = """Bits per feature, RMSE and skill are those of test rows, means over the seeds. The
+children are the losses; the metrics of this run are those of the delivered fit.
 
-[The whole report](artifact:report.html) ·
-[the table above as a picture](artifact:leaderboard.png) ·
-[rows as each loss reconstructs them](artifact:reconstructions.png) ·
-[bits of each column](artifact:columns.png) · [curves](artifact:curves.png)"""
+- [The whole report](artifact:report.html)
+- Pictures: [the table above](artifact:leaderboard.png), [rows as each loss reconstructs
+  them](artifact:reconstructions.png), [bits of each column](artifact:columns.png),
+  [curves](artifact:curves.png)
+- [The settings](artifact:params.yaml)"""
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -76,6 +78,7 @@ def run(params: Params, paths: Paths) -> None:
     """
     began = time.monotonic()
     found = _find(params, paths)
+    log.info("writing tables, pictures and the report")
     _write_tables(paths, found)
     hidden = params.search.objective == "code_length_masked"
     write_csv(paths.evaluate("gate.csv"), *_gate_rows(found, hidden))
@@ -123,6 +126,8 @@ def _find(params: Params, paths: Paths) -> Findings:
     test = evaluation.open_test(
         paths, schema, metrics.scales(spread_W, schema.columns), params.evaluate.anomalous
     )
+    fits = sum(map(len, bundles.values()))
+    log.info("the test rows are opened: %d rows, which %d fits write down", len(test.rows_NF), fits)
     scores = evaluation.score_losses(bundles, test)
     base = evaluation.score_baselines(paths, bundles[decision.selected], test, scaler)
     alpha = params.evaluate.alpha
@@ -182,7 +187,7 @@ def _imputation(paths: Paths, loss: str, seed: int) -> dict[str, float]:
     """How well hidden values of validation rows are filled in, by the delivered fit."""
     fits = read_csv(paths.train("fits.csv"), "train")
     own = next(f for f in fits if f["loss"] == loss and int(f["seed"]) == seed)
-    return {k: float(own[k]) for k in ("imputation_nrmse", "imputation_nrmse_mean")}
+    return {k: float(own[k]) for k in FILLED}
 
 
 def _delivered(values: Mapping[str, Mapping[int, float]], selected: str) -> int:
@@ -216,6 +221,7 @@ def _validation(paths: Paths, objective: str) -> dict[str, dict[int, float]]:
     return values
 
 
+FILLED = ("imputation_nrmse", "imputation_nrmse_mean")  # of hidden values of validation rows
 NOT_METRICS = frozenset({"loss", "scaler", "seed", "failure"})
 
 
@@ -349,8 +355,11 @@ def _record(params: Params, paths: Paths, found: Findings, key: str, began: floa
     run.params({"loss": found.decision.selected, **params.evaluate.model_dump()})
     numbers = {k: v for k, v in found.metrics.items() if isinstance(v, float)}
     seen = {k: numbers.pop(k) for k in ("detectable_difference",) if k in numbers}
+    seen |= {k: numbers.pop(k) for k in FILLED}
     first = {k: numbers.pop(k) for k in FIRST}
-    first["skill_vs_pca"] = next(r["skill_vs_pca"] for r in found.rows if r["selected"])
+    first["skill_vs_pca"] = numbers["test_pca"] - numbers["test"]  # of the delivered fit, as these
+    mean = next(r["skill_vs_pca"] for r in found.rows if r["selected"])
+    numbers["skill_vs_pca_mean_of_seeds"] = mean
     # Those of the objective, whatever it is, are called "test", "test_pca", ...: test/objective.
     rest = {re.sub("^test", "objective", k): v for k, v in numbers.items()}
     run.metrics(first | grouped(rest, "test") | grouped(seen, "validation"))
@@ -359,6 +368,7 @@ def _record(params: Params, paths: Paths, found: Findings, key: str, began: floa
     tables = ("report.html", "leaderboard.csv", "cross.csv", "delivered.json")
     for name in (*review.PICTURES, *tables):
         run.artifact(paths.evaluate(name))
+    run.artifact(paths.params)
     run.note(_note(found))
     for row in found.rows:
         _record_loss(tracker, run, row)
@@ -389,8 +399,8 @@ def _note(found: Findings) -> str:
             r["scaler"],
             r["verdict"],
             f"{r['test']:.4f}",
-            f"{r['difference']:.4f}",
-            f"{r['rmse']:.4g}",
+            "–" if r["difference"] == 0 else f"{r['difference']:.4f}",
+            f"{r['rmse']:#.4g}",
             f"{r['skill_vs_pca']:.4f}",
         )
         for r in found.rows

@@ -62,6 +62,7 @@ def run(params: Params, paths: Paths) -> None:
         champion = registry.champion()
         said = decision.sentence(number, settings.alias)
         origin.tell(tracker, f"{settings.name} {number}")
+    paths.moved.unlink(missing_ok=True)  # what is so now stands in version.json
     already = f"version {number} is @{settings.alias} already; when it came in: "
     level = logging.INFO if champion == number else logging.WARNING
     log.log(level, "%s: %s%s", settings.name, already if before == number else "", said)

@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,7 +96,11 @@ def run(params: Params, paths: Paths) -> None:
         to = params.tracking
         tracker = JournalTracker(to.experiment, paths, system_metrics=to.system_metrics)
         parent = _parent(tracker, key, params, schema, paths, began)
-        seen = _Seen(params, tracker, parent, board, studies)
+        failures = Failures(
+            settings.round_size, settings.trials_per_loss, settings.max_failed_share
+        )
+        earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
+        seen = _Seen(board, failures, earlier, lambda one: _record(params, tracker, parent, one))
 
         def make_spec(candidate: Candidate, hyper: Hyper, bars: Mapping[int, float]) -> Spec:
             return _spec(params, paths, candidate, hyper, bars)
@@ -144,23 +148,22 @@ class _Seen:
     """
 
     def __init__(
-        self, params: Params, tracker: Tracker, parent: Run, board: Board, studies: Sequence[Study]
+        self,
+        board: Board,
+        failures: Failures,
+        earlier: Collection[tuple[str, int]],
+        record: Callable[[Outcome], None],
     ) -> None:
-        settings = params.search
         self.drops: dict[str, Drop] = {}
-        self._params, self._tracker, self._parent = params, tracker, parent
-        self._board = board
-        self._failures = Failures(
-            settings.round_size, settings.trials_per_loss, settings.max_failed_share
-        )
-        self._earlier = {(s.candidate.name, o.number) for s in studies for o in s.outcomes()}
+        self._board, self._failures, self._earlier = board, failures, earlier
+        self._record = record
 
     def observe(self, outcome: Outcome) -> None:
         """A trial is done, now or when the search was begun before."""
         name, pruned = outcome.candidate.name, outcome.result.pruned > 0
         earlier = (name, outcome.number) in self._earlier
         self._board.done(name, outcome.value, earlier=earlier, pruned=pruned)
-        _record(self._params, self._tracker, self._parent, outcome)
+        self._record(outcome)
         self._failures.add(name, outcome.result.failure)
 
     def drop(self, one: Drop) -> None:
