@@ -18,6 +18,7 @@ from hourglass import __version__, config, console
 from hourglass.__main__ import main
 from hourglass.commands import COMMANDS
 from hourglass.config import Params
+from hourglass.commands._parsers import parser_of
 from hourglass.console import OneLine
 from hourglass.errors import DataError
 from hourglass.paths import Paths, write_csv, write_json, write_text
