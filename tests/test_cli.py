@@ -17,8 +17,8 @@ import pytest
 from hourglass import __version__, config, console
 from hourglass.__main__ import main
 from hourglass.commands import COMMANDS
-from hourglass.config import Params
 from hourglass.commands._parsers import parser_of
+from hourglass.config import Params
 from hourglass.console import OneLine
 from hourglass.errors import DataError
 from hourglass.paths import Paths, write_csv, write_json, write_text
@@ -598,6 +598,7 @@ def test_check_knows_what_would_fail_later(tmp_path, capsys, key, value, said):
     text = (ROOT / "params.yaml").read_text()
     assert key in text
     (tmp_path / "params.yaml").write_text(text.replace(key, f"{value} ", 1))
+    (tmp_path / "data" / "raw").mkdir(parents=True)
     assert main(["-C", str(tmp_path), "check"]) == 2
     assert said in capsys.readouterr().err
 

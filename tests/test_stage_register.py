@@ -67,8 +67,9 @@ def test_a_model_that_is_better_becomes_champion_and_its_version_says_by_how_muc
     assert tags["hourglass.gate.interval"] == "-0.6 to -0.4"
     assert tags["hourglass.gate.p"] == "1e-09"
     said = own.client.descriptions[2]
-    assert said.startswith("about it\n\nVersion 2 becomes @champion: 1.0000 bits per feature")
-    assert own.moves()[-1].why in said.replace("Version 2", "version 2")
+    assert said.startswith("about it\n\nVersion 2 becomes `@champion`: 1.0000 bits per feature")
+    plain = said.replace("Version 2", "version 2").replace("`@champion`", "@champion")
+    assert own.moves()[-1].why in plain
 
 
 def test_a_model_that_is_worse_does_not_and_its_version_says_why(monkeypatch):
@@ -76,7 +77,7 @@ def test_a_model_that_is_worse_does_not_and_its_version_says_why(monkeypatch):
     assert let_in(own, 2, monkeypatch, WORSE) == WORSE
     assert own.champion() == 1
     assert own.client.tags[2]["hourglass.gate"] == "worse"
-    assert "Version 1 stays @champion" in own.client.descriptions[2]
+    assert "Version 1 stays `@champion`" in own.client.descriptions[2]
 
 
 def test_the_champion_again_keeps_what_was_said_of_it(monkeypatch):
@@ -115,7 +116,7 @@ def test_what_people_took_from_a_model_only_people_give_back(monkeypatch, how, s
     own.move(2, 1, how, "it drifts")
     found = let_in(own, 2, monkeypatch, BETTER, settings)
     assert (found.outcome, own.champion()) == ("withdrawn", 1)
-    assert "took @champion from it" in own.client.descriptions[2]
+    assert "took `@champion` from it" in own.client.descriptions[2]
     assert "it drifts" in own.client.descriptions[2]
     own.move(1, 2, PROMOTE, "it was something else")
     own.move(2, 1, REGISTER, "a better one")
@@ -129,7 +130,7 @@ def test_so_it_is_if_they_moved_the_alias_in_mlflow_itself(monkeypatch):
     own.client.set_registered_model_alias(own.name, own.alias, "1")
     assert let_in(own, 2, monkeypatch, BETTER).outcome == "withdrawn"
     assert own.champion() == 1
-    assert "@champion was taken from it in MLflow itself" in own.client.descriptions[2]
+    assert "`@champion` was taken from it in MLflow itself" in own.client.descriptions[2]
 
 
 def test_a_model_whose_successor_was_deleted_is_judged_as_any_other(monkeypatch):
@@ -214,6 +215,8 @@ def select(paths: Paths, seed: int, epochs: int = 3) -> None:
     chosen = {"selected_loss": "mse", "selected_seed": seed, "rows_test": 40}
     write_text(paths.evaluate("verdict.txt"), "mse is best\n")
     write_json(paths.evaluate("delivered.json"), {**chosen, **numbers})
+    write_json(paths.evaluate("run.json"), {"key": "evaluate 89ab"})
+    write_json(paths.train("run.json"), {"key": "train 0123"})
     bits_N = gate.row_bits(Bundle.load(folder), np.load(paths.values("test")), hidden=False)
     rows = [
         {"position": i, "row": 130 + i, "model": b, "pca": b + 1.0}

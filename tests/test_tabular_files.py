@@ -126,7 +126,7 @@ def test_a_file_that_lacks_columns_is_named_with_them(tmp_path, suffix):
     assert refusal(tmp_path) == (
         f"2{suffix} lacks b and has d besides, compared with the columns of 1{suffix}; all files "
         "must have the same columns: mend the file, or name the files that belong together with a "
-        "pattern (params.yaml: preprocess.path)"
+        "pattern (params.yaml: preprocess.files)"
     )
 
 

@@ -40,9 +40,13 @@ def _require_there(accelerator: str, where: str) -> None:
         return
     from pytorch_lightning.accelerators import AcceleratorRegistry
 
-    known = ["cuda", "mps"] if accelerator == "gpu" else [accelerator]
-    there = AcceleratorRegistry.available_accelerators()
-    if not any(name in there and AcceleratorRegistry.get(name).is_available() for name in known):
+    def is_there(name: str) -> bool:
+        try:
+            return bool(AcceleratorRegistry.get(name).is_available())
+        except (ImportError, KeyError):  # a package that it needs; a name that nobody knows
+            return False
+
+    if not any(map(is_there, ["cuda", "mps"] if accelerator == "gpu" else [accelerator])):
         raise ConfigError(f"{where}: there is no {accelerator!r} on this machine; take auto or cpu")
 
 

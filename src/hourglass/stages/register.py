@@ -22,7 +22,7 @@ from hourglass.paths import SPLITS, Paths, existing, read_csv, read_json, read_t
 from hourglass.patience import is_outage
 from hourglass.registry import REGISTER, Registry
 from hourglass.schema import Array, Schema
-from hourglass.tracking import Run, data_sets, grouped, short
+from hourglass.tracking import Run, data_sets, grouped
 
 log = logging.getLogger(__name__)
 
@@ -253,6 +253,8 @@ def _register(
     folder = paths.model(loss, seed)
     bundle = Bundle.load(folder)
     run = _run(tracker, bundle.schema.source, bundle_digest, origin, about)
+    run.params(_settings(bundle, report))
+    run.flush()  # MLflow gives a logged model the parameters that its run has by then
     _remove_unregistered(tracker, run, bundle_digest)
     _tell_of_few_rows(params.register_.anomaly_share, bundle.schema.rows["val"])
     rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
@@ -270,7 +272,8 @@ def _register(
             pip_requirements=serving.requirements(),
             tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
         )
-    _record_model(tracker, run, info.model_id, bundle, report)
+    recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
+    run.metrics_of(info.model_id, grouped({k: report[k] for k in recorded}, "test"))
     run.data(data_sets(bundle.schema, paths, SPLITS))
     run.finish()
     client = tracker.client
@@ -293,14 +296,10 @@ def _register(
     return version
 
 
-def _record_model(
-    tracker: MlflowTracker, run: MlflowRun, model: str, bundle: Bundle, report: Mapping[str, Any]
-) -> None:
-    """The numbers of the run and of the logged model, and the model's settings."""
-    recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
-    run.metrics_of(model, grouped({k: report[k] for k in recorded}, "test"))
+def _settings(bundle: Bundle, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the run and of the logged model."""
     recipe = bundle.recipe
-    settings = {
+    return {
         "loss": report["selected_loss"],
         "seed": recipe.seed,
         "scaler": bundle.scaler.name,
@@ -309,8 +308,6 @@ def _record_model(
         "hidden": recipe.architecture.hidden,
         **recipe.hyper,
     }
-    run.params(settings)
-    tracker.client.log_model_params(model, {k: short(v) for k, v in settings.items()})
 
 
 def _tell_of_few_rows(share: float, rows: int) -> None:
