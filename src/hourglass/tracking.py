@@ -277,6 +277,12 @@ def thinned(curve: Sequence[Mapping[str, float]], epochs: int) -> Sequence[Mappi
     return [curve[i] for i in np.arange(len(curve))[evenly(len(curve), epochs)]]
 
 
+def attach_settings(run: Run, paths: Paths) -> None:
+    """params.yaml beside what came of it; programs may have other params, without a file."""
+    if paths.params.exists():
+        run.artifact(paths.params)
+
+
 def data_sets(schema: Schema, paths: Paths, splits: Sequence[str]) -> list[DataSet]:
     """The pipeline's splits, with the digest of the whole table."""
     return [

@@ -45,7 +45,7 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page
 from hourglass.schema import Schema
-from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table
+from hourglass.tracking import Run, Tracker, attach_settings, data_sets, grouped, markdown_table
 from hourglass.verdict import headline, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -368,7 +368,7 @@ def _record(params: Params, paths: Paths, found: Findings, key: str, began: floa
     tables = ("report.html", "leaderboard.csv", "cross.csv", "delivered.json")
     for name in (*review.PICTURES, *tables):
         run.artifact(paths.evaluate(name))
-    run.artifact(paths.params)
+    attach_settings(run, paths)
     run.note(_note(found))
     for row in found.rows:
         _record_loss(tracker, run, row)

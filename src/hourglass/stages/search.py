@@ -34,7 +34,15 @@ from hourglass.racing import Drop
 from hourglass.recording import JournalTracker
 from hourglass.schema import Schema
 from hourglass.search import SCALER, Budget, Hyper, Outcome, Space, Study
-from hourglass.tracking import Run, Tracker, data_sets, grouped, markdown_table, thinned
+from hourglass.tracking import (
+    Run,
+    Tracker,
+    attach_settings,
+    data_sets,
+    grouped,
+    markdown_table,
+    thinned,
+)
 from hourglass.trials import Spec
 from hourglass.watching import Watch
 
@@ -115,7 +123,7 @@ def run(params: Params, paths: Paths) -> None:
     write_json(paths.search("run.json"), {"key": key})
     for name in ("best.yaml", "trials.csv", "search.png"):
         parent.artifact(paths.search(name))
-    parent.artifact(paths.params)
+    attach_settings(parent, paths)
     parent.finish()
     tracker.close()
     shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with

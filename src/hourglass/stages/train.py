@@ -32,6 +32,7 @@ from hourglass.tracking import (
     MemoryTracker,
     Run,
     Tracker,
+    attach_settings,
     data_sets,
     grouped,
     markdown_table,
@@ -83,12 +84,7 @@ def run(params: Params, paths: Paths) -> None:
     specs = _specs(params, paths, schema, best)
     specs += _narrower_and_wider(specs, settings.latent_dims)
     totals = {name: sum(spec.name == name for spec in specs) for name in best}
-    if settings.num_nodes > 1 and is_rank_zero():
-        log.info(
-            "params.yaml: train.num_nodes is %d: fits begin when this command runs on each of them "
-            "(with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under Slurm or torchrun)",
-            settings.num_nodes,
-        )
+    _tell_of_nodes(settings.num_nodes)
     tasks = kept.tasks(specs, schema, paths)
     results = _found(tasks, paths) if settings.num_nodes == 1 else {}
     several = settings.devices * settings.num_nodes > 1
@@ -101,14 +97,16 @@ def run(params: Params, paths: Paths) -> None:
         futures = {pool.submit(kept.run, task): task for task in tasks if task not in results}
         tracker = _tracker(params, paths)
         parent = _parent(tracker, params, paths, schema, specs, began)
+
+        def done(spec: Spec, result: Result, *, earlier: bool) -> None:
+            value = result.metrics.get(metric)
+            board.done(spec.name, value, earlier=earlier, compares=_is_finalist(spec))
+            _record_fit(tracker, parent, spec, result)
+
         for task, result in results.items():
-            spec, value = task.spec, result.metrics.get(metric)
-            board.done(spec.name, value, earlier=True, compares=_is_finalist(spec))
-            _record_fit(tracker, parent, spec, result)
+            done(task.spec, result, earlier=True)
         for future, result in _as_completed(pool, futures):
-            spec, value = futures[future].spec, result.metrics.get(metric)
-            board.done(spec.name, value, compares=_is_finalist(spec))
-            _record_fit(tracker, parent, spec, result)
+            done(futures[future].spec, result, earlier=False)
             results[futures[future]] = result
     if is_rank_zero():
         _report(paths, specs, [results[task] for task in tasks])
@@ -119,12 +117,21 @@ def run(params: Params, paths: Paths) -> None:
         parent.metrics({"bits_per_feature": _means(results)[0][0]})
     for name in ("fits.csv", "curves.csv", "widths.csv"):
         parent.artifact(paths.train(name))
-    parent.artifact(paths.params)
+    attach_settings(parent, paths)
     parent.finish()
     tracker.close()
     if is_rank_zero():
         kept.forget(paths, but=tasks if several else ())
         shutil.rmtree(paths.checkpoints, ignore_errors=True)  # of fits that nobody goes on with
+
+
+def _tell_of_nodes(number: int) -> None:
+    if number > 1 and is_rank_zero():
+        log.info(
+            "params.yaml: train.num_nodes is %d: fits begin when this command runs on each of them "
+            "(with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under Slurm or torchrun)",
+            number,
+        )
 
 
 def _end_with(parent: int) -> None:
