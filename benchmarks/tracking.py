@@ -5,9 +5,10 @@
 
 Settings are those of params.yaml. Both sides fit the same in new studies. `without` keeps
 runs in memory. With one worker the fits run in this process, so that its processor time holds
-them and what recording adds; the sender's thread is also measured by itself. Of a machine that
-others use the least times count. Imports and the making of MLflow's store are not counted: a first
-round of each is left out.
+them and what recording adds; with several it holds what recording adds alone, which is told as a
+share of what as many cores have, and scatters less than wall time. The sender's thread is also
+measured by itself. Of a machine that others use the least times count. Imports and the making of
+MLflow's store are not counted: a first round of each is left out.
 """
 
 import argparse
@@ -119,11 +120,12 @@ def main() -> None:
     each = asked.trials + (seeds if "train" in asked.stages else 0)
     fits = each * len(asked.losses.split(","))
     without, mlflow = least["without"], least["MLflow"]
+    added = (mlflow[1] - without[1]) / (without[0] * asked.workers)
     print(
         f"{fits} fits, the least of {asked.rounds} rounds: {without[0]:.2f} s without, "
-        f"{mlflow[0]:.2f} s with MLflow ({mlflow[0] / without[0] - 1:+.1%}); processor "
-        f"{mlflow[1] / without[1] - 1:+.1%}; the sender's thread takes "
-        f"{1000 * own / fits:.0f} ms a fit ({own / without[1]:.1%})"
+        f"{mlflow[0]:.2f} s with MLflow ({mlflow[0] / without[0] - 1:+.1%}); processor time "
+        f"{added:+.1%} of what {asked.workers} cores have; the sender's thread takes "
+        f"{1000 * own / fits:.0f} ms a fit"
     )
 
 

@@ -167,6 +167,59 @@ def test_mlflow_shows_parents_children_curves_and_pictures(done, monkeypatch):
     assert parents["evaluate"].inputs.dataset_inputs[0].dataset.digest
 
 
+def test_each_number_of_mlflow_is_that_of_the_files(done, monkeypatch):
+    """A regression: the run of evaluate had the delivered fit's bits beside the mean's skill."""
+    import mlflow
+
+    monkeypatch.chdir(done.folder)
+    client = mlflow.MlflowClient(f"sqlite:///{done.folder}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'hourglass'")
+
+    def run(stage: str):
+        query = f"tags.`hourglass.stage` = '{stage}'"
+        found = client.search_runs([experiment.experiment_id], query)
+        (own,) = (r for r in found if "hourglass.child" not in r.data.tags)
+        return own
+
+    told, own = run("evaluate").data.metrics, metrics(done)
+    few = json.loads(done.read("reports/evaluate/metrics.json"))
+    shared = set(few) & set(told)
+    assert {"bits_per_feature", "skill_vs_pca"} <= shared
+    assert {k: told[k] for k in shared} == {k: few[k] for k in shared}
+    assert told["skill_vs_pca"] == told["test/objective_pca"] - told["test/objective"]
+    assert told["validation/imputation_nrmse"] == own["imputation_nrmse"]
+    assert "test/imputation_nrmse" not in told
+    tried = table(done, "reports/search/trials.csv")
+    best = min(tried, key=lambda t: float(t["objective"]))
+    assert run("search").data.metrics["bits_per_feature"] == float(best["bits_per_feature"])
+    rows = table(done, "reports/evaluate/leaderboard.csv")
+    ahead = min(float(r["validation"]) for r in rows)
+    assert run("train").data.metrics["bits_per_feature"] == pytest.approx(ahead, rel=1e-12)
+    stages = ("search", "train", "evaluate")
+    settings = [client.list_artifacts(run(stage).info.run_id) for stage in stages]
+    assert all("params.yaml" in {a.path for a in artifacts} for artifacts in settings)
+
+
+def test_a_version_leads_to_its_evaluation_its_fit_and_its_report_and_back(done, monkeypatch):
+    import mlflow
+
+    monkeypatch.chdir(done.folder)
+    client = mlflow.MlflowClient(f"sqlite:///{done.folder}/mlflow.db")
+    version = client.get_model_version_by_alias("hourglass-autoencoder", "champion")
+    linked = dict(re.findall(r"\[(\w+)\]\(#/experiments/\d+/runs/(\w+)", version.description))
+    assert set(linked) == {"evaluation", "report", "fit"}
+    evaluated, fit = (client.get_run(linked[name]) for name in ("evaluation", "fit"))
+    assert linked["report"] == linked["evaluation"]
+    assert evaluated.data.tags["hourglass.registered"] == f"{version.name} {version.version}"
+    own = metrics(done)
+    assert fit.info.run_name == f"{own['selected_loss']} · seed {own['selected_seed']}"
+    assert fit.data.tags["hourglass.data"] == version.tags["hourglass.data"] == own["rows"]
+    model = client.get_logged_model(version.model_id)
+    assert {m.key: m.value for m in model.metrics}["bits_per_feature"] == own["bits_per_feature"]
+    assert model.params["loss"] == own["selected_loss"]
+    assert json.loads(model.tags["mlflow.modelVersions"])[0]["version"] == version.version
+
+
 def test_the_report_is_one_small_page_whose_pictures_have_words(done):
     page = done.read("reports/evaluate/report.html")
     assert len(page) < 3_000_000

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from hourglass import sending, tracking
@@ -343,6 +344,19 @@ def test_a_journal_with_a_damaged_line_holds_up_no_other(paths, tmp_path, damage
     tracker.close()
     is_whole(f"beside damaged {damaged}", "test 3", paths)
     assert [p.name for p in paths.journals.glob("*.jsonl")] == [path.name]
+
+
+def test_one_process_sends_at_a_time(paths, monkeypatch):
+    tracker = JournalTracker("in turn", paths)
+    sent = threading.Event()
+    send = MlflowRun.flush
+    monkeypatch.setattr(MlflowRun, "flush", lambda self: (send(self), sent.set()))
+    with FileLock(paths.sender.with_suffix(".lock")):  # another one sends
+        tracker.run("test 1", "a name", {}).finish()
+        assert not sent.wait(1.0)
+    tracker.close()
+    assert sent.is_set()
+    assert nothing_is_left(paths)
 
 
 def test_two_that_send_the_same_runs_make_each_once(paths):

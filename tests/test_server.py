@@ -106,6 +106,14 @@ def test_what_mlflow_makes_of_instances_is_read_as_it_was_sent(folder, address):
     pd.testing.assert_frame_equal(found, serving.answer(folder[1], frame))
 
 
+def test_a_header_of_many_names_is_looked_at_once():
+    """A regression waiting to happen: each name beside each other one, of a wide model's CSV."""
+    names = [f"c{i}" for i in range(200_000)]
+    assert server._wrong_header(",".join(names).encode(), len(names)) is None
+    status, reason = server._wrong_header(",".join([*names, "c7"]).encode(), 10**6)
+    assert (status, reason) == (400, "the rows have column 'c7' more than once")
+
+
 def test_an_answer_that_takes_too_long_is_told_as_too_many_rows():
     sent = []
 

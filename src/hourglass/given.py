@@ -99,7 +99,8 @@ def _by_name(rows: pd.DataFrame, schema: Schema, gaps: Gaps) -> tuple[Array, dic
     if twice:
         raise DataError(f"the rows have column {min(twice)!r} more than once; name each once")
     wrong: dict[int, str] = {}
-    read = [_values(_cells(rows[c.name]), c, gaps, schema.gaps) for c in schema.columns]
+    or_none = OR_NONE if schema.gaps else ""
+    read = [_values(_cells(rows[c.name]), c, gaps, or_none) for c in schema.columns]
     for column, (_, said) in zip(schema.columns, read, strict=True):
         for row, reason in said.items():
             wrong.setdefault(row, f"column {column.name!r}: {reason}")
@@ -153,14 +154,15 @@ def _array(rows: Any, schema: Schema) -> Array:
 
 
 def _values(
-    values: "pd.Series[Any]", column: Column, gaps: Gaps, may_lack: bool = False
+    values: "pd.Series[Any]", column: Column, gaps: Gaps, or_none: str = ""
 ) -> tuple[NDArray[np.float64], dict[int, str]]:
     """A column as numbers or codes of levels, (N,), NaN where a text is a gap; what is wrong.
 
-    A level that the model has not seen has a code of its own.
+    A level that the model has not seen has a code of its own. `or_none` ends a complaint: what else
+    a cell may be.
     """
     if column.kind is not Kind.CATEGORICAL:
-        return _numbers(values, gaps, OR_NONE if may_lack else "")
+        return _numbers(values, gaps, or_none)
     code = {level: float(i) for i, level in enumerate(column.levels)}
     unseen = float(len(code))
     of_numbers = are_plain(column.levels)

@@ -8,6 +8,7 @@ from hourglass import provenance
 from hourglass.mlflow_runs import MlflowTracker, place
 from hourglass.paths import Paths, read_json
 from hourglass.schema import Schema
+from hourglass.tracking import child_key
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,30 @@ class Origin:
         """
         loss, seed = report["selected_loss"], report["selected_seed"]
         evaluated = read_json(paths.evaluate("run.json"), "evaluate")["key"]
-        fitted = f"{read_json(paths.train('run.json'), 'train')['key']} {loss} {seed}"
+        fitted = child_key(read_json(paths.train("run.json"), "train")["key"], loss, seed)
+        run = tracker.recorded(evaluated)
+        # DVC may have kept the evaluation since an earlier commit: its run knows which.
+        revision = provenance.revision_tags(paths.root) if run is None else run.data.tags
         tags = {
             "hourglass.loss": loss,
             "hourglass.data": schema.digest,
             "hourglass.evaluated": evaluated,
             "hourglass.fitted": fitted,
-            **provenance.revision_tags(paths.root),
+            **{name: revision[name] for name in provenance.REVISION if name in revision},
         }
-        return cls(tags, tracker.recorded(evaluated), tracker.recorded(fitted))
+        return cls(tags, run, tracker.recorded(fitted))
 
-    def tell(self, tracker: MlflowTracker, version: str) -> None:
+    def mark_version(self, tracker: MlflowTracker, version: Any) -> None:
+        """Brings the version's tags up to date: an earlier evaluation may have registered it."""
+        for name, value in self.tags.items():
+            if version.tags.get(name) != value:
+                tracker.client.set_model_version_tag(version.name, version.version, name, value)
+
+    def mark_evaluation(self, tracker: MlflowTracker, version: Any) -> None:
         """Notes on the run of the evaluation which version came of it."""
         if self.evaluated is not None:
-            tracker.client.set_tag(self.evaluated.info.run_id, "hourglass.registered", version)
+            told = f"{version.name} {version.version}"
+            tracker.client.set_tag(self.evaluated.info.run_id, "hourglass.registered", told)
 
     def __str__(self) -> str:
         """In Markdown, with links where MLflow's UI shows it."""

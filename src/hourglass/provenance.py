@@ -39,6 +39,8 @@ PURE = (
     "wide.py",
 )
 
+# Tags of a run that name the code and the settings, see `revision_tags`.
+REVISION = ("mlflow.source.git.commit", "git.dirty", "git.branch", "params.yaml")
 LIBRARIES = ("numpy", "optuna", "pytorch-lightning", "scipy", "torch")
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -175,9 +176,9 @@ def _wrong_header(content: bytes, most: int) -> tuple[int, str] | None:
     line = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
     if (count := line.count(",") + 1) > most:
         return 413, f"the header has {count} columns, far more than the model takes"
-    names = next(csv.reader([line]), [])
-    for name in (name for name in names if names.count(name) > 1):
-        return 400, f"the rows have column {given.shown(name)} more than once"
+    for name, count in Counter(next(csv.reader([line]), [])).most_common(1):
+        if count > 1:
+            return 400, f"the rows have column {given.shown(name)} more than once"
     return None
 
 

@@ -131,6 +131,11 @@ class Tracker(ABC):
         """Ends the unfinished runs as KILLED or FAILED, within about a second."""
 
 
+def child_key(parent: str, *what: object) -> str:
+    """The key of a run below another: MLflow finds all of a parent's by how theirs begin."""
+    return " ".join(map(str, (parent, *what)))
+
+
 def inherited(parent: Run | None) -> dict[str, str]:
     """The tags that a run has from its parent."""
     return {k: parent.tags[k] for k in INHERITED if parent and k in parent.tags}

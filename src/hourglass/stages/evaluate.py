@@ -45,7 +45,15 @@ from hourglass.provenance import (
 from hourglass.recording import JournalTracker
 from hourglass.report import Page
 from hourglass.schema import Schema
-from hourglass.tracking import Run, Tracker, attach_settings, data_sets, grouped, markdown_table
+from hourglass.tracking import (
+    Run,
+    Tracker,
+    attach_settings,
+    child_key,
+    data_sets,
+    grouped,
+    markdown_table,
+)
 from hourglass.verdict import headline, judge, summary_sentence
 
 Array = NDArray[np.float64]
@@ -381,7 +389,7 @@ def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
     """A child for each loss, so that MLflow's tables sort and compare them."""
     tags = {"hourglass.stage": "evaluate", "hourglass.loss": row["loss"]}
     name = f"{row['loss']} · {row['verdict']}"
-    child = tracker.run(f"{parent.key} {row['loss']}", name, tags, parent)
+    child = tracker.run(child_key(parent.key, row["loss"]), name, tags, parent)
     child.params({k: row[k] for k in ("loss", "scaler", "verdict", "selected", "seeds")})
     child.metrics(
         {k: row[k] for k in (*FIRST[:2], "skill_vs_pca")}

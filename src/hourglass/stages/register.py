@@ -5,6 +5,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hourglass.mlflow_store import answering
 from hourglass.paths import SPLITS, Paths, existing, read_csv, read_json, read_text, write_json
 from hourglass.patience import is_outage
 from hourglass.registry import REGISTER, Registry
-from hourglass.schema import Array, Schema
+from hourglass.schema import Array
 from hourglass.tracking import Run, data_sets, grouped
 
 log = logging.getLogger(__name__)
@@ -41,27 +42,23 @@ def run(params: Params, paths: Paths) -> None:
     Raises:
         TrackingError: the registry refuses.
     """
-    report = read_json(paths.evaluate("delivered.json"), "evaluate")
-    folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
-    schema = Bundle.load(folder).schema
-    made = paths.evaluate("delivered.json")
-    provenance.require_same_rows(report.get("rows"), schema.digest, made, "evaluate")
-    settings = params.register_
-    bundle_digest = provenance.digest(provenance.digest_files(folder), settings.anomaly_share)
+    selected, settings = _selected(params, paths), params.register_
     sending.send_left(paths)
     tracker = MlflowTracker(params.tracking.experiment, paths.root)
     registry = Registry(tracker, settings.name, settings.alias)
     with answering(tracker.uri), registry.locked():
-        origin = Origin.of(tracker, paths, report, schema)
-        about = _description(paths, report, origin, schema)
-        version = _registered(registry, bundle_digest)
+        origin = Origin.of(tracker, paths, selected.report, selected.bundle.schema)
+        about = _description(paths, selected, origin)
+        version = _registered(registry, selected.digest)
         if version is None:
-            version = _register(tracker, params, paths, report, bundle_digest, origin, about)
+            version = _register(tracker, params, paths, selected, origin)
         number, before = int(version.version), registry.champion()
         decision = _let_in(params, paths, registry, version, about)
         champion = registry.champion()
         said = decision.sentence(number, settings.alias)
-        origin.tell(tracker, f"{settings.name} {number}")
+        if before != number:  # else it keeps what was said of it
+            origin.mark_version(tracker, version)
+        origin.mark_evaluation(tracker, version)
     paths.moved.unlink(missing_ok=True)  # what is so now stands in version.json
     already = f"version {number} is @{settings.alias} already; when it came in: "
     level = logging.INFO if champion == number else logging.WARNING
@@ -75,11 +72,49 @@ def run(params: Params, paths: Paths) -> None:
             "champion": champion,
             "uri": f"models:/{settings.name}"
             + (f"@{settings.alias}" if champion == number else f"/{number}"),
-            "bundle": bundle_digest,
-            "key": _key(bundle_digest),
+            "bundle": selected.digest,
+            "key": selected.key,
             "gate": {"said": said, **decision.to_json()},
         },
     )
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """What evaluate selected.
+
+    Attributes:
+        report: delivered.json.
+        folder: Of its bundle.
+        bundle: The model.
+        digest: Of the bundle and the settings of its answers.
+    """
+
+    report: Mapping[str, Any]
+    folder: Path
+    bundle: Bundle
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """The key of the run, the same in any store: see docs/tracking.md."""
+        return f"register {self.digest}"
+
+
+def _selected(params: Params, paths: Paths) -> _Selected:
+    """Reads it.
+
+    Raises:
+        StaleInputError: it was made from other rows than those that evaluate saw.
+    """
+    made = paths.evaluate("delivered.json")
+    report = read_json(made, "evaluate")
+    folder = existing(paths.model(report["selected_loss"], report["selected_seed"]), "train")
+    bundle = Bundle.load(folder)
+    provenance.require_same_rows(report.get("rows"), bundle.schema.digest, made, "evaluate")
+    share = params.register_.anomaly_share
+    digest = provenance.digest(provenance.digest_files(folder), share)
+    return _Selected(report, folder, bundle, digest)
 
 
 def _let_in(
@@ -239,23 +274,17 @@ def _registered(registry: Registry, bundle_digest: str) -> Any:
 
 
 def _register(
-    tracker: MlflowTracker,
-    params: Params,
-    paths: Paths,
-    report: dict[str, Any],
-    bundle_digest: str,
-    origin: Origin,
-    about: str,
+    tracker: MlflowTracker, params: Params, paths: Paths, selected: _Selected, origin: Origin
 ) -> Any:
     import mlflow
 
-    loss, seed = report["selected_loss"], report["selected_seed"]
-    folder = paths.model(loss, seed)
-    bundle = Bundle.load(folder)
-    run = _run(tracker, bundle.schema.source, bundle_digest, origin, about)
-    run.params(_settings(bundle, report))
+    loss, bundle = selected.report["selected_loss"], selected.bundle
+    about = _description(paths, selected, origin)
+    run = _run(tracker, paths, selected, origin)
+    run.params(_settings(selected))
+    run.note(f"{about}\n\n{MARKS}")
     run.flush()  # MLflow gives a logged model the parameters that its run has by then
-    _remove_unregistered(tracker, run, bundle_digest)
+    _remove_unregistered(tracker, run, selected.digest)
     _tell_of_few_rows(params.register_.anomaly_share, bundle.schema.rows["val"])
     rows_NF = np.load(paths.values("train"), mmap_mode="r")[:COMPARED_ROWS]
     rows_NF = np.array(rows_NF, dtype=np.float64)
@@ -265,15 +294,15 @@ def _register(
         info = mlflow.pyfunc.log_model(
             name=f"autoencoder-{loss}",
             python_model=str(serving.ENTRY),
-            artifacts={"bundle": str(folder), **graph},
+            artifacts={"bundle": str(selected.folder), **graph},
             code_paths=[str(provenance.PACKAGE)],
             signature=serving.signature(bundle, params.register_.anomaly_share),
             input_example=example,
             pip_requirements=serving.requirements(),
-            tags={BUNDLE: bundle_digest, "hourglass.loss": loss},
+            tags={BUNDLE: selected.digest, "hourglass.loss": loss},
         )
     recorded = ("bits_per_feature", "bits_per_feature_masked", "rmse", "mae")
-    run.metrics_of(info.model_id, grouped({k: report[k] for k in recorded}, "test"))
+    run.metrics_of(info.model_id, grouped({k: selected.report[k] for k in recorded}, "test"))
     run.data(data_sets(bundle.schema, paths, SPLITS))
     run.finish()
     client = tracker.client
@@ -287,7 +316,11 @@ def _register(
         source=info.model_uri,
         run_id=run.id,
         model_id=info.model_id,
-        tags={BUNDLE: bundle_digest, MODEL: provenance.digest_files(folder), **origin.tags},
+        tags={
+            BUNDLE: selected.digest,
+            MODEL: provenance.digest_files(selected.folder),
+            **origin.tags,
+        },
         description=about,
     )
     same = [{"name": version.name, "version": version.version}]
@@ -296,13 +329,13 @@ def _register(
     return version
 
 
-def _settings(bundle: Bundle, report: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(selected: _Selected) -> dict[str, Any]:
     """Of the run and of the logged model."""
-    recipe = bundle.recipe
+    recipe = selected.bundle.recipe
     return {
-        "loss": report["selected_loss"],
+        "loss": selected.report["selected_loss"],
         "seed": recipe.seed,
-        "scaler": bundle.scaler.name,
+        "scaler": selected.bundle.scaler.name,
         "model": recipe.kind,
         "latent_dim": recipe.architecture.latent_dim,
         "hidden": recipe.architecture.hidden,
@@ -340,14 +373,15 @@ def _remove_unregistered(tracker: MlflowTracker, run: Run, bundle_digest: str) -
             client.delete_logged_model(model.model_id)
 
 
+MARKS = f"`{leaks.FILE}`: marks of the rows that it was trained on; the gate leaves them out."
 DESCRIPTION = """An autoencoder trained with the reconstruction loss that won on these data.
 Raw rows in; reconstructions in original units and each row's code length in bits out."""
 
 
-def _description(paths: Paths, report: Mapping[str, Any], origin: Origin, schema: Schema) -> str:
-    verdict = read_text(paths.evaluate("verdict.txt"), "evaluate")
+def _description(paths: Paths, selected: _Selected, origin: Origin) -> str:
+    report, schema = selected.report, selected.bundle.schema
     said = [
-        verdict.strip(),
+        read_text(paths.evaluate("verdict.txt"), "evaluate").strip(),
         f"On {report['rows_test']} test rows: {report['test']:.4f} {report['ruler']} "
         f"(PCA of the same bottleneck: {report['test_pca']:.4f}), "
         f"RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}.",
@@ -363,17 +397,8 @@ def _description(paths: Paths, report: Mapping[str, Any], origin: Origin, schema
     return "\n\n".join(said)
 
 
-def _key(bundle_digest: str) -> str:
-    """The key of the run, the same in any store: see docs/tracking.md."""
-    return f"register {bundle_digest}"
-
-
-def _run(
-    tracker: MlflowTracker, source: str, bundle_digest: str, origin: Origin, about: str
-) -> MlflowRun:
+def _run(tracker: MlflowTracker, paths: Paths, selected: _Selected, origin: Origin) -> MlflowRun:
     """The run that the model version points back to."""
-    tags = {"hourglass.stage": "register", **origin.tags}
-    run = tracker.run(_key(bundle_digest), f"register · {source}", tags)
-    marks = f"`{leaks.FILE}`: marks of the rows that it was trained on; the gate leaves them out."
-    run.note(f"{about}\n\n{marks}")
-    return run
+    now = provenance.revision_tags(paths.root)
+    tags = {"hourglass.stage": "register", **origin.tags, **now}
+    return tracker.run(selected.key, f"register · {selected.bundle.schema.source}", tags)

@@ -38,6 +38,7 @@ from hourglass.tracking import (
     Run,
     Tracker,
     attach_settings,
+    child_key,
     data_sets,
     grouped,
     markdown_table,
@@ -323,7 +324,7 @@ def _record(params: Params, tracker: Tracker, parent: Run, outcome: Outcome) -> 
         tags["hourglass.pruned"] = f"epoch {outcome.result.pruned}"
     name = f"{loss} · {scaler} · trial {outcome.number}"
     child = tracker.run(
-        f"{parent.key} {loss} {outcome.number}", name, tags, parent, outcome.result.seconds
+        child_key(parent.key, loss, outcome.number), name, tags, parent, outcome.result.seconds
     )
     if child.finished:
         return

@@ -33,6 +33,7 @@ from hourglass.tracking import (
     Run,
     Tracker,
     attach_settings,
+    child_key,
     data_sets,
     grouped,
     markdown_table,
@@ -307,9 +308,9 @@ def _record_fit(tracker: Tracker, parent: Run, spec: Spec, result: Result) -> No
         if is_rank_zero():
             log.warning("%s, seed %d failed: %s", spec.name, spec.seed, result.failure)
         tags["hourglass.failure"] = result.failure
-    name, key = f"{spec.name} · seed {spec.seed}", f"{parent.key} {spec.name} {spec.seed}"
+    name, key = f"{spec.name} · seed {spec.seed}", child_key(parent.key, spec.name, spec.seed)
     if not _is_finalist(spec):
-        name, key = f"{name} · width {spec.model.latent_dim}", f"{key} {spec.model.latent_dim}"
+        name, key = f"{name} · width {spec.model.latent_dim}", child_key(key, spec.model.latent_dim)
     child = tracker.run(key, name, tags, parent, result.seconds)
     if child.finished:
         return
