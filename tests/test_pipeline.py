@@ -214,7 +214,7 @@ def test_a_version_leads_to_its_evaluation_its_fit_and_its_report_and_back(done,
     own = metrics(done)
     assert fit.info.run_name == f"{own['selected_loss']} · seed {own['selected_seed']}"
     assert fit.data.tags["hourglass.data"] == version.tags["hourglass.data"] == own["rows"]
-    model = client.get_logged_model(version.model_id)
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert {m.key: m.value for m in model.metrics}["bits_per_feature"] == own["bits_per_feature"]
     assert model.params["loss"] == own["selected_loss"]
     assert json.loads(model.tags["mlflow.modelVersions"])[0]["version"] == version.version
