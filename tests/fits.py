@@ -66,15 +66,16 @@ def mixed_schema() -> Schema:
 
 def make_files(root: Path) -> Path:
     """Writes what preprocess and normalize would for `schema`, without test rows."""
-    return _written(root, schema(), {"train": TRAIN, "val": VAL})
+    return written(root, schema(), {"train": TRAIN, "val": VAL})
 
 
 def make_mixed_files(root: Path) -> Path:
     """The same for `mixed_schema`."""
-    return _written(root, mixed_schema(), {"train": MIXED["train"], "val": MIXED["val"]})
+    return written(root, mixed_schema(), {"train": MIXED["train"], "val": MIXED["val"]})
 
 
-def _written(root: Path, described: Schema, values: dict[str, np.ndarray]) -> Path:
+def written(root: Path, described: Schema, values: dict[str, np.ndarray]) -> Path:
+    """Writes what preprocess and normalize would of these rows."""
     paths = Paths(root)
     write_json(paths.schema, described.to_json())
     scaler = scaling.fit("standard", values["train"], described)

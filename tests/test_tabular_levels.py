@@ -293,8 +293,8 @@ def test_a_file_that_is_scored_has_the_levels_that_it_was_trained_on(tmp_path, c
     trained = read(source)
     assert source.levels() == {"a": levels}
     column = Column("a", Kind.CATEGORICAL, None, None, None, 0, levels)
-    chunk = next(incoming.opened(path).chunks(100, [], predicting.numeric([column])))
     schema = Schema("t", (column,), {}, {}, None, {}, "d", gaps=True)
+    chunk = next(incoming.opened(path, schema).chunks(100, [], predicting.numeric([column])))
     assert same(rows_given.read(chunk.rows, schema).rows_NF[:, 0], trained)
 
 
@@ -307,8 +307,8 @@ def test_decimals_of_parquet_are_numbers_and_levels_there_too(tmp_path):
         Column("a", Kind.CATEGORICAL, None, None, None, 0, trained.levels()["a"]),
         Column("b", Kind.CONTINUOUS, None, None, None, 0),
     )
-    chunk = next(incoming.opened(path).chunks(100, [], set()))
     schema = Schema("t", columns, {}, {}, None, {}, "d", gaps=True)
+    chunk = next(incoming.opened(path, schema).chunks(100, [], set()))
     found = rows_given.read(chunk.rows, schema)
     assert not found.wrong
     assert all(same(found.rows_NF[:, i], of_training[i]) for i in (0, 1))

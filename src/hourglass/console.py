@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells count
 
@@ -87,11 +87,15 @@ def add_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the registry")
 
 
-def version(text: str) -> int:
-    """A version of a registered model, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no version (1, 2, ...)")
-    return int(text)
+def whole(what: str) -> Callable[[str], int]:
+    """Reads a whole number from 1 on, such as a version of a registered model, for argparse."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what} (1, 2, ...)")
+        return int(text)
+
+    return read
 
 
 def port(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Scores a file with a registered model, a chunk of rows at a time: CSV or Parquet in and out.
+"""Scores a file with a registered model, a chunk of rows at a time; CSV or Parquet out.
 
 Finished chunks are kept beside the output until all are done: started again after a kill, the
 command goes on after them, and the output has the bytes of an uninterrupted run.
@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from hourglass import given, incoming, registered, serving
 from hourglass.bundle import Bundle
@@ -51,11 +53,12 @@ class Job:
     """What to score.
 
     Attributes:
-        source: A file of raw rows, see `incoming`.
+        source: A file or folder of raw rows, see `incoming`.
         target: A .csv or .parquet file for the answers.
         keep: Columns of the source that stand first in the target, as they are.
         on_bad_row: "fail"; "skip": leave the row out; "mark": keep it with an error, no answer.
         returned: See `serving.RETURNS`.
+        stride: Of windows that are cut out of series, in rows; None: 1.
     """
 
     source: Path
@@ -63,6 +66,7 @@ class Job:
     keep: Sequence[str] = ()
     on_bad_row: str = FAIL
     returned: Sequence[str] = field(default=serving.USUAL_RETURNS)
+    stride: int | None = None
 
 
 @dataclass
@@ -97,8 +101,8 @@ def run(job: Job, model: Registered) -> Count:
         # Not name and number: in a store that was made anew they may be those of another model.
         same = digest_files(*sorted(files.iterdir()))
     asked = Asked(tuple(job.returned), share)
-    source = incoming.opened(job.source)
-    _require_columns(source.names, bundle, model)
+    source = incoming.opened(job.source, bundle.schema, job.stride)
+    _require_columns(source, bundle, model)
     _require_kept(job, source.names)
     with _alone(job.target):
         parts = job.target.with_name(f".{job.target.name}.{_identity(job, same, asked)}.parts")
@@ -151,12 +155,12 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
     for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
-            found = serving.answers(bundle, chunk.rows.reset_index(drop=True), asked)
+            found = serving.answers(bundle, _renumbered(chunk.rows), asked, chunk.wrong)
             if found.wrong and job.on_bad_row == FAIL:
                 row, reason = min(found.wrong.items())
                 raise DataError(
-                    f"{job.source}, {source.place(count.rows + row)}, {reason} (--on-bad-row skip "
-                    "or mark goes on)"
+                    f"{job.source}, {chunk.place(row)}, {reason} (--on-bad-row skip or mark goes "
+                    "on)"
                 )
             table = _table(chunk, found, job)
             with replacing(part) as beside:
@@ -167,20 +171,22 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
     return count
 
 
+def _renumbered(rows: pd.DataFrame | NDArray[Any]) -> pd.DataFrame | NDArray[Any]:
+    return rows.reset_index(drop=True) if isinstance(rows, pd.DataFrame) else rows
+
+
 def _identity(job: Job, model: str, asked: Asked) -> str:
     """16 hex digits of all that the chunks depend on; of other ones none is taken over."""
-    stat = job.source.stat()
-    # The time of a file's last change (ctime) is the system's: no copy brings an old one along.
-    times = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-    source = (str(job.source.resolve()), stat.st_size, *times)
     options = (list(job.keep), job.on_bad_row, list(asked.returned), asked.anomaly_share)
-    return digest(source, model, options)
+    return digest(incoming.stamp(job.source.resolve()), model, options, job.stride or 1)
 
 
-def _require_columns(names: Sequence[str], bundle: Bundle, model: Registered) -> None:
+def _require_columns(source: Incoming, bundle: Bundle, model: Registered) -> None:
     """Makes sure that the file has what the model was trained on, and says which model that is."""
+    if source.needs is None:
+        return
     try:
-        given.require_columns(names, bundle.schema)
+        given.require_columns(source.names, source.needs)
     except DataError as error:
         newer = ""
         if model.newest > model.version:
@@ -201,7 +207,7 @@ def _require_kept(job: Job, names: Sequence[str]) -> None:
 
 def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
     """The kept columns and the answers; the metadata hold how many rows are of no use."""
-    both = [*job.keep, *found.frame.columns]
+    both = [*chunk.kept.column_names, *found.frame.columns]
     if twice := [name for name in both if both.count(name) > 1]:
         raise ConfigError(
             f"--keep {twice[0]}: the answers have a column of this name; leave it out (--return "

@@ -77,6 +77,9 @@ class Schema:
         labels: What the codes in labels.npy stand for; () if labels are numbers or there are none.
         left_out: Rows of the source that are in no split: reason -> how many.
         missing_values: What stands for a gap beside the usual texts, see `hourglass.gaps`.
+        group: Column beside the features that tells series or groups of rows apart; "": none.
+        time: Column beside the features that orders the rows; "": none.
+        resized: Whether images of any size were brought to `shape`.
     """
 
     source: str
@@ -91,6 +94,9 @@ class Schema:
     labels: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     missing_values: tuple[str | float, ...] = ()
+    group: str = ""
+    time: str = ""
+    resized: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

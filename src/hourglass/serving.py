@@ -3,7 +3,7 @@
 Shapes: N rows, F features, K rows that could be answered.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -149,15 +149,23 @@ def answer(bundle: Bundle, rows: Any, asked: Asked | None = None) -> pd.DataFram
     return found.frame
 
 
-def answers(bundle: Bundle, rows: Any, asked: Asked | None = None) -> Answers:
+def answers(
+    bundle: Bundle, rows: Any, asked: Asked | None = None, known: Mapping[int, str] | None = None
+) -> Answers:
     """The same where rows that are of no use are told apart.
+
+    Args:
+        bundle: The model.
+        rows: See `given.read`.
+        asked: What of each row.
+        known: Positions of rows that are known to be of no use -> why.
 
     Raises:
         DataError: a column is missing, or the rows have another shape.
     """
     asked = asked or Asked()
     taken = given.read(rows, bundle.schema)
-    wrong = taken.wrong | _too_far(bundle, taken)
+    wrong = taken.wrong | _too_far(bundle, taken) | dict(known or {})
     at_K = np.setdiff1d(np.arange(len(taken.rows_NF)), list(wrong)).astype(np.int64)
     found = bundle.answered(taken.rows_NF[at_K])
     finite_K = np.isfinite(found.reconstruction_NW).all(axis=1) & np.isfinite(found.extra_N)

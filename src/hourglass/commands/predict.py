@@ -13,7 +13,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Scores raw rows a chunk at a time. Killed and started again, it goes on where it was."
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="raw rows: .csv, .tsv or .parquet")
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="IN",
+        help="raw rows: .csv, .tsv, .parquet or .npy, of a table or of series; images: a folder, "
+        ".npy, .npz or IDX",
+    )
     parser.add_argument("target", type=Path, metavar="OUT", help="the answers: .csv or .parquet")
     parser.add_argument(
         "--keep",
@@ -40,6 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what a row that can't be answered does: end the command (default), be left out, or "
         "stay with the reason in a column of its own",
     )
+    parser.add_argument(
+        "--stride",
+        type=console.whole("stride"),
+        metavar="N",
+        help="an answer for the window that begins at every N-th row of a series (default 1)",
+    )
     add_version(parser)
 
 
@@ -55,6 +67,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
         arguments.keep,
         arguments.on_bad_row,
         arguments.returned or serving.USUAL_RETURNS,
+        arguments.stride,
     )
     model = registered.find(params.register_, paths.root, arguments.version)
     done = predicting.run(job, model)

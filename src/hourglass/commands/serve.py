@@ -25,7 +25,7 @@ def add_version(parser: argparse.ArgumentParser) -> None:
     """The option of commands that use the registered model."""
     parser.add_argument(
         "--version",
-        type=console.version,
+        type=console.whole("version"),
         metavar="N",
         help="of the registered model (default: the champion)",
     )

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hourglass import config
 from hourglass.catalog import nearest
-from hourglass.config import Preprocess
 from hourglass.errors import ConfigError, DataError, UnknownNameError
 from hourglass.paths import named
 from hourglass.schema import Kind
@@ -44,9 +44,9 @@ _DIMENSIONS = "N x height x width, or N x height x width x channels"
 class ImageArray:
     """The images of one file, and their labels where it has some or a file beside it."""
 
-    def __init__(self, file: Path, options: Preprocess) -> None:
-        self._image = options.image
-        self._array, self._labels = _open(file, options.label)
+    def __init__(self, file: Path, image: config.Image, label: str = "") -> None:
+        self._image = image
+        self._array, self._labels = _open(file, label)
         self._codes: dict[str, int] = {}
         self._array.check()
         if self._labels is not None:

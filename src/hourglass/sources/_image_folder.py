@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 ARRAYS = (".npy", ".npz", ".gz")
-_WALLS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+WALLS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 class ImageFolder:
@@ -50,7 +50,7 @@ class ImageFolder:
 
     @cached_property
     def _files(self) -> list[Path]:
-        files, others = _found(self._folder)
+        files, others = images_below(self._folder)
         if not files:
             raise _nothing(self._folder, others)
         if others:
@@ -107,7 +107,7 @@ class ImageFolder:
             names=pixel_names(shape),
             dropped={},
             kind=Kind.CONTINUOUS,
-            bounds=_WALLS[pixels.dtype.name],
+            bounds=WALLS[pixels.dtype.name],
             shape=shape,
             dtype=pixels.dtype,
         )
@@ -177,7 +177,7 @@ class ImageFolder:
             log.warning("left out: %s", error)
 
 
-def _found(folder: Path) -> tuple[list[Path], list[Path]]:
+def images_below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Images and other files below the folder, each sorted by path; nothing that is hidden.
 
     Links to folders are followed once.

@@ -41,7 +41,7 @@ class UnreadableError(DataError):
     """
 
     def __init__(self, file: Path, reason: str, cause: str) -> None:
-        self.reason = reason
+        self.reason, self.cause = reason, cause
         super().__init__(
             f"{file} {reason}: {cause}; mend or remove it, or leave such files out (params.yaml: "
             "preprocess.on_bad_row: skip)"

@@ -62,10 +62,9 @@ class Images(Source):
                 raise ConfigError(
                     f"params.yaml: preprocess.{key}: {why}, got {shown!r}; set it to {empty}"
                 )
-        kind = (
-            ImageFolder if named(self.path, "params.yaml: preprocess.path").is_dir() else ImageArray
-        )
-        return kind(self.path, self.options)
+        if named(self.path, "params.yaml: preprocess.path").is_dir():
+            return ImageFolder(self.path, self.options)
+        return ImageArray(self.path, self.options.image, self.options.label)
 
 
 SOURCE = Images

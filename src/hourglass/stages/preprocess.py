@@ -184,6 +184,9 @@ def _describe(
         labels=source.levels().get(LABEL, ()),
         left_out=left_out,
         missing_values=options.missing_values,
+        group=options.group,
+        time=options.time,
+        resized=options.source == "images" and bool(options.image.size),
     )
     found = profile(columns, train_SF, seen, layout.shape)
     notes = _far_values(schema, found, train_SF, extent, options)

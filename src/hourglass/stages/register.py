@@ -389,10 +389,11 @@ def _description(paths: Paths, selected: _Selected, origin: Origin) -> str:
     ]
     if schema.shape is not None:
         size, columns = ", ".join(map(str, schema.shape)), len(schema.columns)
+        files = "images" if len(schema.shape) == 3 else "series"
         said.append(
             f"It takes rows as arrays of shape (rows, {size}), or as {columns} columns by name "
             f"({schema.names[0]}, ...). MLflow can declare one of the two only: its schema names "
-            "no inputs."
+            f"no inputs. `hourglass predict` reads files of {files}."
         )
     return "\n\n".join(said)
 

@@ -1,0 +1,121 @@
+"""Raw rows on their way to a model: tables, series that are cut into windows, images, arrays.
+
+What a row is follows from what the model was trained on. All cells of a text stay text, so that no
+chunk guesses types anew; separator and decimal sign are told as where a table is read to be trained
+on.
+"""
+
+import logging
+from pathlib import Path
+
+from hourglass.errors import ConfigError, DataError
+from hourglass.incoming._arrays import ArrayRows, ArraySeries
+from hourglass.incoming._images import Folder, Stack
+from hourglass.incoming._rows import Chunk, Incoming, stamp
+from hourglass.incoming._tables import Parquet, Texts
+from hourglass.incoming._windows import Cut, Windows, of_channels
+from hourglass.paths import named
+from hourglass.schema import Schema
+from hourglass.sources._beside import Clock, days_of
+from hourglass.sources._files import format_of
+from hourglass.sources._series_files import ParquetFile, TextFile
+from hourglass.sources._stored import is_idx
+
+__all__ = ["Chunk", "Incoming", "check", "opened", "stamp"]
+
+TABLES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4) or .parquet"
+IMAGES = "a folder of PNG, JPEG or TIFF files, or an array of images in .npy, .npz or MNIST's IDX"
+
+log = logging.getLogger(__name__)
+
+
+def check(path: Path, what: str) -> None:
+    """Looks at the name of a file or folder, before anything is loaded.
+
+    Args:
+        path: To be read.
+        what: What it is to the user, for messages.
+
+    Raises:
+        ConfigError: no model takes its type.
+        DataError: there is nothing of this name.
+    """
+    known = path.is_dir() or _is_table(path) or format_of(path) in ("npy", "npz")
+    if not known and not (path.is_file() and is_idx(path)):
+        raise ConfigError(f"{what} is {path}; it must be {TABLES}, .npy or, of images, {IMAGES}")
+    named(path, f"the name of {what}")
+
+
+def opened(path: Path, schema: Schema, stride: int | None = None) -> Incoming:
+    """The rows of a file or folder, as a model takes them.
+
+    Args:
+        path: It.
+        schema: What the model was trained on.
+        stride: Of windows that are cut out of series, in rows; None: 1.
+
+    Raises:
+        DataError: it can't be read, or is of another kind than the model takes.
+        ConfigError: there is a stride, and nothing to cut.
+    """
+    of_images = schema.shape is not None and len(schema.shape) == 3
+    of_windows = schema.shape is not None and not of_images
+    rows: Incoming
+    if of_images and not _is_table(path):
+        rows = Folder(path, schema) if path.is_dir() else Stack(path, schema)
+    elif path.is_dir() or format_of(path) == "npz" or not format_of(path):
+        takes = f"{TABLES} or .npy"
+        raise DataError(f"IN is {path}; the model was trained on no images, and takes {takes}")
+    elif of_windows:
+        rows = _series(path, schema, stride or 1)
+    else:
+        rows = _table(path, schema)
+    if stride is not None and not isinstance(rows, Windows):
+        raise ConfigError(
+            f"--stride {stride}: {path} holds a row for each answer; only series are cut"
+            if of_windows
+            else f"--stride {stride}: the model was not trained on windows of series"
+        )
+    return rows
+
+
+def _table(path: Path, schema: Schema) -> Incoming:
+    if format_of(path) == "npy":
+        return ArrayRows(path)
+    return Texts(path, schema) if _is_text(path) else Parquet(path, schema)
+
+
+def _series(path: Path, schema: Schema, stride: int) -> Incoming:
+    """Windows of a series, or windows that are rows already."""
+    rows = _table(path, schema)
+    own = of_channels(schema)
+    if isinstance(rows, ArrayRows):
+        if rows.shape[1:] != (len(own.columns),):
+            return rows
+        rows = ArraySeries(path, own)
+    elif set(schema.names) & set(rows.names):
+        return rows
+    else:
+        rows = _table(path, own)
+    if schema.group and schema.group not in rows.names:
+        log.warning(
+            "%s has no column %r, which told the series apart that the model was trained on: it is "
+            "read as one series",
+            *(path, schema.group),
+        )
+    group, time = (name if name in rows.names else "" for name in (schema.group, schema.time))
+    return Windows(rows, Cut(schema, stride, group, time, lambda: _clock(path, schema)))
+
+
+def _clock(path: Path, schema: Schema) -> Clock:
+    missing = schema.missing_values
+    file = TextFile(path, missing) if _is_text(path) else ParquetFile(path)
+    return Clock(file, schema.time, missing, days_of([file], schema.time))
+
+
+def _is_table(path: Path) -> bool:
+    return _is_text(path) or format_of(path) == "parquet"
+
+
+def _is_text(path: Path) -> bool:
+    return (format_of(path) or "").startswith(("csv", "tsv"))

@@ -1,0 +1,99 @@
+"""Tables: CSV, TSV, also compressed, or Parquet.
+
+All cells of a text stay text, so that no chunk guesses types anew; separator and decimal sign are
+told as where a table is read to be trained on.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from hourglass.errors import DataError
+from hourglass.incoming._rows import Chunk, Incoming, numbered
+from hourglass.schema import Schema
+from hourglass.sources._delimited import Delimited
+
+WITH_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
+
+
+class Texts(Incoming):
+    """A file of delimited text.
+
+    Raises:
+        DataError: see `Delimited`.
+    """
+
+    def __init__(self, file: Path, schema: Schema) -> None:
+        self._table = Delimited(file)
+        self.needs = schema
+        self.names = self._table.names
+
+    def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
+        """See `Incoming.chunks`."""
+        none = pa.RecordBatch.from_pydict({n: pa.array([], pa.string()) for n in self.names})
+        count = 0
+        for batch in [none] if self._table.empty else self._table.texts():
+            for start in range(0, max(batch.num_rows, 1), rows):
+                part = batch.slice(start, rows)
+                kept = pa.Table.from_batches([part]).select(list(keep))
+                place = _from(count, self._table.place)
+                yield Chunk(self._with_points(part, numbers).to_pandas(), kept, place)
+                count += part.num_rows
+
+    def _with_points(self, batch: pa.RecordBatch, numbers: Collection[str]) -> pa.RecordBatch:
+        if self._table.decimal == ".":
+            return batch
+        for i, name in enumerate(batch.schema.names):
+            if name in numbers:  # other cells stay as they are, to be quoted so
+                column = compute.replace_substring_regex(batch.column(i), WITH_COMMA, r"\1.\2")
+                batch = batch.set_column(i, name, column)
+        return batch
+
+
+class Parquet(Incoming):
+    """A Parquet file.
+
+    Raises:
+        DataError: it can't be read.
+    """
+
+    def __init__(self, file: Path, schema: Schema) -> None:
+        self._file, self.needs = file, schema
+        try:
+            self.names = pq.read_schema(file).names
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from None
+
+    def chunks(
+        self,
+        rows: int,
+        keep: Sequence[str],
+        numbers: Collection[str],  # noqa: ARG002  they have a type here
+    ) -> Iterator[Chunk]:
+        """See `Incoming.chunks`."""
+        count = 0
+        try:
+            with pq.ParquetFile(self._file) as file:
+                for batch in file.iter_batches(rows):
+                    place = _from(count, numbered)
+                    yield Chunk(batch.to_pandas(), pa.table(batch).select(list(keep)), place)
+                    count += batch.num_rows
+                if not count:
+                    none = file.schema_arrow.empty_table()
+                    yield Chunk(none.to_pandas(), none.select(list(keep)), numbered)
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> DataError:
+        said = " ".join(str(error).split())[:200]
+        return DataError(
+            f"{self._file} can't be read as Parquet ({said}); check that the file is whole"
+        )
+
+
+def _from(first: int, place: Callable[[int], str]) -> Callable[[int], str]:
+    """The same, counted from row `first`."""
+    return lambda row: place(first + row)

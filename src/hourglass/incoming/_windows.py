@@ -1,0 +1,210 @@
+"""Series that are cut into windows like those that the model was trained on.
+
+Shapes: N rows of a chunk, C channels; n windows, T rows of a window.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from hourglass import given
+from hourglass.errors import DataError
+from hourglass.incoming._rows import Chunk, Incoming, numbered
+from hourglass.schema import Schema, channels
+from hourglass.sources._beside import Clock, group_codes
+
+log = logging.getLogger(__name__)
+
+LAST = "last_row"  # in the answers: number of a window's last row; the file's first row is 1
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the rows of a table become windows.
+
+    Attributes:
+        schema: Of the windows.
+        stride: Rows from one window's beginning to the next one's.
+        group: Column of the table whose changes begin a series; "": there is one series.
+        time: Column of the table that must not fall within a series; "": none.
+        clock: Gives what reads it.
+    """
+
+    schema: Schema
+    stride: int
+    group: str = ""
+    time: str = ""
+    clock: Callable[[], Clock] | None = None
+
+
+class Windows(Incoming):
+    """The windows of a table of series; none leaves its series."""
+
+    told = (LAST,)
+
+    def __init__(self, table: Incoming, cut: Cut) -> None:
+        self._table, self._cut = table, cut
+        self.names, self.needs = table.names, table.needs
+
+    def chunks(
+        self,
+        rows: int,
+        keep: Sequence[str],
+        numbers: Collection[str],  # noqa: ARG002  the channels are
+    ) -> Iterator[Chunk]:
+        """See `Incoming.chunks`.
+
+        Raises:
+            DataError: groups take turns, times fall, or no series is as long as a window.
+        """
+        walk = _Walk(self._cut, keep)
+        beside = [n for n in (self._cut.group, self._cut.time) if n and n not in keep]
+        for chunk in self._table.chunks(rows, [*keep, *beside], set(walk.channels.names)):
+            yield walk.windows(chunk)
+        walk.end()
+
+
+def of_channels(schema: Schema) -> Schema:
+    """Of the rows that windows consist of."""
+    names = channels(schema.names, schema.shape)
+    columns = [replace(c, name=n) for c, n in zip(schema.columns, names, strict=False)]
+    return replace(schema, columns=tuple(columns), shape=None)
+
+
+class _Walk:
+    """Goes along the rows of a table, chunk by chunk, and remembers the last window's.
+
+    Attributes:
+        channels: Of the rows.
+    """
+
+    def __init__(self, cut: Cut, keep: Sequence[str]) -> None:
+        self._cut, self._keep = cut, list(keep)
+        self.channels = of_channels(cut.schema)
+        width = len(self.channels.columns)
+        self._length = len(cut.schema.columns) // width
+        self._row = 0  # of the table, with which the next chunk begins
+        self._first = 0  # with which the series began that the last chunk ended in
+        self._series: str | None = None  # it
+        self._met: set[str | None] = set()
+        self._clock: Clock | None = None
+        self._time = -np.inf
+        self._tail_NC = np.empty((0, width))
+        self._wrong: dict[int, str] = {}
+        self._count, self._short, self._longest = 0, 0, 0  # of series
+
+    def windows(self, chunk: Chunk) -> Chunk:
+        """Those whose last row is in the chunk."""
+        read = given.read(chunk.rows, self.channels)
+        begins_N = self._begins(chunk)
+        self._require_order(chunk, begins_N)
+        row_N = self._row + np.arange(len(begins_N))
+        end_n = self._ends(row_N, begins_N)
+        values_NC = np.concatenate([self._tail_NC, read.rows_NF])
+        windows_nTC = np.empty((0, self._length, values_NC.shape[1]))
+        if len(end_n):
+            window_NCT = sliding_window_view(values_NC, self._length, axis=0)
+            at_n = end_n - self._row + len(self._tail_NC) - (self._length - 1)
+            windows_nTC = window_NCT[at_n].swapaxes(1, 2)
+        self._wrong |= {self._row + row: reason for row, reason in read.wrong.items()}
+        wrong = self._reasons(end_n)
+        last_n = end_n - self._row
+        beside = [chunk.kept.column(name).take(last_n) for name in self._keep]
+        kept = pa.Table.from_arrays([pa.array(end_n + 1), *beside], [LAST, *self._keep])
+        self._row += len(begins_N)
+        self._tail_NC = values_NC[max(0, len(values_NC) - self._length + 1) :].copy()
+        oldest = self._row - self._length
+        self._wrong = {row: why for row, why in self._wrong.items() if row > oldest}
+        return Chunk(
+            windows_nTC, kept, lambda i: f"window up to {chunk.place(int(last_n[i]))}", wrong
+        )
+
+    def _begins(self, chunk: Chunk) -> NDArray[np.bool_]:
+        """Whether a row is the first of a series, (N,)."""
+        begins_N = np.zeros(len(chunk.rows), bool)
+        if not len(begins_N) or not self._cut.group:
+            begins_N[:1] = self._row == 0
+            return begins_N
+        group = self._cut.group
+        code_N, texts = group_codes(chunk.kept.column(group).combine_chunks())
+        begins_N[1:] = code_N[1:] != code_N[:-1]
+        begins_N[0] = self._row == 0 or texts[code_N[0]] != self._series
+        for row in np.flatnonzero(begins_N).tolist():
+            series = texts[code_N[row]]
+            if series in self._met:
+                raise DataError(
+                    f"{chunk.place(row)}, {group} {series!r} comes back after {self._series!r}, "
+                    f"and rows of one {group} must stand together: sort the file by it"
+                )
+            self._met.add(series)
+            self._series = series
+        return begins_N
+
+    def _require_order(self, chunk: Chunk, begins_N: NDArray[np.bool_]) -> None:
+        time, make = self._cut.time, self._cut.clock
+        if not time or make is None or not len(begins_N):
+            return
+        self._clock = self._clock or make()
+        times = chunk.kept.column(time).combine_chunks()
+        time_N = self._clock.read(times, self._row)
+        falls_N = (time_N < np.concatenate([[self._time], time_N[:-1]])) & ~begins_N
+        if falls_N.any():
+            row = int(falls_N.argmax())
+            raise DataError(
+                f"{chunk.place(row)}, {time} {str(times[row])!r} comes after a later one, and rows "
+                "of a series must be in the order of time: sort the file by "
+                + ", ".join(name for name in (self._cut.group, time) if name)
+            )
+        self._time = float(time_N[-1])
+
+    def _ends(self, row_N: NDArray[np.int64], begins_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rows with which a window ends, (n,)."""
+        starts = [self._first, *row_N[begins_N].tolist()]
+        first_N = np.array(starts)[np.cumsum(begins_N)]
+        for before, after in pairwise(starts):
+            self._add(after - before)
+        self._first = starts[-1]
+        spare_N = row_N - first_N - (self._length - 1)
+        ends_n: NDArray[np.int64] = row_N[(spare_N >= 0) & (spare_N % self._cut.stride == 0)]
+        return ends_n
+
+    def _add(self, rows: int) -> None:
+        """Takes notice of a series that ended."""
+        self._count += rows > 0
+        self._short += 0 < rows < self._length
+        self._longest = max(self._longest, rows)
+
+    def _reasons(self, end_n: NDArray[np.int64]) -> dict[int, str]:
+        """Position of each window with a row of no use -> the first of them, and why."""
+        wrong_K = np.array(sorted(self._wrong), np.int64)
+        if not len(wrong_K):
+            return {}
+        at_n = np.searchsorted(wrong_K, end_n - self._length + 1)
+        found = {}
+        for i in np.flatnonzero(at_n < len(wrong_K)).tolist():
+            row = int(wrong_K[at_n[i]])
+            if row <= end_n[i]:
+                found[i] = f"{numbered(row)}, {self._wrong[row]}"
+        return found
+
+    def end(self) -> None:
+        """Tells of series that are too short.
+
+        Raises:
+            DataError: all are.
+        """
+        self._add(self._row - self._first)
+        if self._count and self._longest < self._length:
+            of = "it has" if self._count == 1 else f"the longest of its {self._count} series has"
+            raise DataError(f"a window has {self._length} rows, but {of} {self._longest}")
+        if self._short:
+            log.warning(
+                "no answer for %s of fewer than the %d rows of a window, of %d",
+                *(f"{self._short} series", self._length, self._count),
+            )
