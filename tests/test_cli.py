@@ -560,7 +560,7 @@ def test_people_move_the_champion_with_a_reason(project, monkeypatch):
     [
         (["promote", "3"], "the following arguments are required: --reason"),
         (["promote", "--reason", "why"], "the following arguments are required: VERSION"),
-        (["promote", "v3", "--reason", "why"], "'v3' is no version: a whole number such as 3"),
+        (["promote", "v3", "--reason", "why"], "'v3' is no version (1, 2, ...)"),
         (["promote", "0", "--reason", "why"], "'0' is no version"),
         (["rollback"], "the following arguments are required: --reason"),
     ],
@@ -681,3 +681,28 @@ def test_a_stage_that_is_given_what_was_made_from_other_rows_says_so(project, ca
         code = main([stage])
     assert code == 2
     assert "made from other rows" in capsys.readouterr().err
+
+
+def test_a_sender_that_hangs_does_not_disturb_the_end():
+    """A regression: Python's own end stumbled over the finalizers that such a thread makes."""
+    code = """
+import atexit, sys, threading
+from hourglass import __main__, sending
+
+class Hanging(sending.Sender):
+    def __init__(self):
+        threading.Thread.__init__(self, daemon=True)
+    def run(self):
+        threading.Event().wait()
+
+if sys.argv.pop() == "hangs":
+    Hanging().start()
+atexit.register(print, "by Python")
+sys.exit(__main__.main())
+"""
+    for how, ends in (("hangs", False), ("ends", True)):
+        command = [sys.executable, "-c", code, "completion", "bash", how]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "hourglass" in done.stdout
+        assert ("by Python" in done.stdout) == ends

@@ -7,6 +7,8 @@ an option. Only what a command needs is imported, and only when it runs.
 import argparse
 import contextlib
 import errno
+import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,6 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 after an error the user can mend, 130 after Ctrl-C, 143 after
         SIGTERM. Any other exception is a bug and keeps its traceback.
     """
+    status = _answered(argv)
+    sending = sys.modules.get("hourglass.sending")
+    if argv is None and sending is not None and sending.goes_on():
+        # It waits for a store that is slow. Python's own end would stumble over what it does
+        # meanwhile (weakref's finalizers: "dictionary changed size during iteration").
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _answered(argv: Sequence[str] | None) -> int:
+    """See `main`."""
     words = sys.argv[1:] if argv is None else list(argv)
     with console.reader_may_leave():
         arguments = _parsed(words)

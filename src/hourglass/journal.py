@@ -157,6 +157,21 @@ def left(folder: Path) -> Iterator[Journal]:
             journal.remove()  # sent by now; or its process was killed before it began
 
 
+def busy(folder: Path) -> list[Path]:
+    """Those that a process, this one too, writes or sends just now."""
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_held(path)]
+
+
+def _is_held(path: Path) -> bool:
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def _lock(path: Path) -> FileLock:
     return FileLock(path.with_suffix(LOCK), thread_local=False)
 

@@ -257,6 +257,7 @@ class Sender(threading.Thread):
         self._left: list[Replay] = []
         self._wake, self._hurry, self._over = (threading.Event() for _ in range(3))
         self._wake.set()  # for what was left behind
+        self._given_up = threading.Event()
         self._news = threading.Condition()
         self._failures = 0
         self._trouble = ""
@@ -277,6 +278,8 @@ class Sender(threading.Thread):
             with self._news:
                 self._ended = True
                 self._news.notify_all()
+            if self._given_up.is_set():
+                self._own.journal.release()
 
     def _run(self) -> None:
         _give_way()
@@ -343,12 +346,14 @@ class Sender(threading.Thread):
         Args:
             seconds: As in `drain`.
         """
-        done = self.drain(seconds)
+        whole = self.drain(seconds) and not self._own.refused
+        if not whole:
+            self._given_up.set()
         self._over.set()
         self._hurry.set()
         self._wake.set()
         self.join(LAST)
-        if done and not self._own.refused:
+        if whole:
             self._own.journal.remove()
             return
         refused = next(iter(self._own.refused.values()), "")
@@ -357,6 +362,11 @@ class Sender(threading.Thread):
         log.warning("%s: not all is in MLflow yet. %s keeps the rest; %s", why, kept, LATER)
         if not self.is_alive():
             self._own.journal.release()
+
+
+def goes_on() -> bool:
+    """Whether a thread of this process still waits for a store, which nobody waits for any more."""
+    return any(isinstance(thread, Sender) for thread in threading.enumerate())
 
 
 def _finish(replay: Replay) -> None:
@@ -381,11 +391,13 @@ class Sent:
         runs: Runs that MLflow has now.
         kept: Journals of which MLflow refused a part.
         elsewhere: Journals for another store, which were left alone.
+        busy: Journals that another process writes or sends.
     """
 
     runs: int
     kept: tuple[Path, ...] = ()
     elsewhere: tuple[Path, ...] = ()
+    busy: tuple[Path, ...] = ()
 
 
 def _here(
@@ -426,4 +438,4 @@ def send_left(paths: Paths, *, everywhere: bool = False) -> Sent:
         runs += replay.runs
         if replay.refused:
             kept.append(one.path)
-    return Sent(runs, tuple(kept), tuple(elsewhere))
+    return Sent(runs, tuple(kept), tuple(elsewhere), tuple(journal.busy(paths.journals)))

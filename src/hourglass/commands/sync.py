@@ -7,6 +7,8 @@ from hourglass import console
 from hourglass.catalog import counted
 from hourglass.paths import Paths
 
+KEPT = ("kept", "elsewhere", "busy")  # why journals stay
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See the package."""
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
 
     sent = sending.send_left(paths, everywhere=arguments.all)
     if arguments.json:
-        paths_of = {name: list(map(str, getattr(sent, name))) for name in ("kept", "elsewhere")}
+        paths_of = {name: list(map(str, getattr(sent, name))) for name in KEPT}
         console.say(json.dumps({"runs": sent.runs, **paths_of}) + "\n")
         return
     if sent == sending.Sent(0):
@@ -40,5 +42,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
         console.say(f"{counted(sent.runs, 'run')} {verb} in MLflow now\n")
     for path in sent.kept:
         console.say(f"{path} is kept: MLflow refused a part of it, see above\n")
+    for path in sent.busy:
+        console.say(f"{path} is left alone: another process writes or sends it just now\n")
     for path in sent.elsewhere:
         console.say(f"{path} is kept: it is for another store, see above\n")
