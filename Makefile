@@ -39,9 +39,10 @@ repro: install ## run the pipeline on your data: only what changed runs again; t
 	@$(BIN)/python -m hourglass summary
 
 # One thread a process: the workers share the cores already. A file's tests stay together, so that
-# what they share is made once.
+# what they share is made once; the files with long tests come first (tests/conftest.py).
 test: install ## run all tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(PYTEST)
 
 # Without MLflow's job runner: nothing here uses it, and it is eight processes with 600 MB that end
 # in tracebacks at Ctrl-C.
