@@ -95,7 +95,7 @@ def test_no_window_leaves_its_series(tmp_path, chunk, caplog):
     assert kept["g"].tolist() == ["x"] * 2 + ["y"] * 4
     values = frame[["a", "b"]].to_numpy()
     np.testing.assert_array_equal(found, [values[r - T : r] for r in kept["last_row"]])
-    assert "no answer for 1 series of fewer than the 4 rows of a window, of 3" in caplog.text
+    assert "s.csv: no answer for 1 of 3 series, which are shorter than the 4 rows" in caplog.text
 
 
 def test_rows_of_no_use_spoil_the_windows_that_hold_them(tmp_path):
@@ -138,7 +138,7 @@ def test_order_is_asked_for_as_in_training(tmp_path, chunk, suffix):
     assert len(every(save(good), chunk)[0]) == 6
     bad = good.assign(when=[*days[:2], days[3], days[2], *days[4:]])
     place = "line 5" if suffix == ".csv" else r"row 4 \(the first is 1\)"
-    said = f"{place}, when '9.03.2024 7:30' comes after a later one, .*: sort the file by g, when"
+    said = f"s{suffix}, {place}: when '9.03.2024 7:30' comes after .*; sort the file by g, when"
     with pytest.raises(DataError, match=said):
         every(save(bad), chunk)
     with pytest.raises(DataError, match="g 'x' comes back after 'y', and rows of one g must stand"):
@@ -149,7 +149,7 @@ def test_order_is_asked_for_as_in_training(tmp_path, chunk, suffix):
 
 def test_what_is_no_series_is_said(tmp_path, caplog):
     series(3).to_csv(tmp_path / "short.csv", index=False)
-    with pytest.raises(DataError, match="a window has 4 rows, but it has 3"):
+    with pytest.raises(DataError, match=r"short.csv: a window has 4 rows, but it has 3;"):
         every(incoming.opened(tmp_path / "short.csv", of_windows()), 100)
     incoming.opened(tmp_path / "short.csv", of_windows(group="machine"))
     assert "short.csv has no column 'machine', which told the series apart" in caplog.text

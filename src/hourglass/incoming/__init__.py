@@ -23,8 +23,8 @@ from hourglass.sources._stored import is_idx
 
 __all__ = ["Chunk", "Incoming", "check", "opened", "stamp"]
 
-TABLES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4) or .parquet"
-IMAGES = "a folder of PNG, JPEG or TIFF files, or an array of images in .npy, .npz or MNIST's IDX"
+TABLES = ".csv, .tsv (also .gz, .zst, .bz2 or .lz4), .parquet or .npy"
+IMAGES = "a folder of PNG, JPEG or TIFF files, .npz or MNIST's IDX"
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def check(path: Path, what: str) -> None:
     """
     known = path.is_dir() or _is_table(path) or format_of(path) in ("npy", "npz")
     if not known and not (path.is_file() and is_idx(path)):
-        raise ConfigError(f"{what} is {path}; it must be {TABLES}, .npy or, of images, {IMAGES}")
+        raise ConfigError(f"{what} is {path}; it must be {TABLES} or, of images, {IMAGES}")
     named(path, f"the name of {what}")
 
 
@@ -64,8 +64,7 @@ def opened(path: Path, schema: Schema, stride: int | None = None) -> Incoming:
     if of_images and not _is_table(path):
         rows = Folder(path, schema) if path.is_dir() else Stack(path, schema)
     elif path.is_dir() or format_of(path) == "npz" or not format_of(path):
-        takes = f"{TABLES} or .npy"
-        raise DataError(f"IN is {path}; the model was trained on no images, and takes {takes}")
+        raise DataError(f"IN is {path}; the model was trained on no images, and takes {TABLES}")
     elif of_windows:
         rows = _series(path, schema, stride or 1)
     else:
@@ -104,7 +103,7 @@ def _series(path: Path, schema: Schema, stride: int) -> Incoming:
             *(path, schema.group),
         )
     group, time = (name if name in rows.names else "" for name in (schema.group, schema.time))
-    return Windows(rows, Cut(schema, stride, group, time, lambda: _clock(path, schema)))
+    return Windows(rows, Cut(str(path), schema, stride, group, time, lambda: _clock(path, schema)))
 
 
 def _clock(path: Path, schema: Schema) -> Clock:

@@ -29,6 +29,7 @@ class Cut:
     """How the rows of a table become windows.
 
     Attributes:
+        name: Of the table, for messages.
         schema: Of the windows.
         stride: Rows from one window's beginning to the next one's.
         group: Column of the table whose changes begin a series; "": there is one series.
@@ -36,6 +37,7 @@ class Cut:
         clock: Gives what reads it.
     """
 
+    name: str
     schema: Schema
     stride: int
     group: str = ""
@@ -139,8 +141,9 @@ class _Walk:
             series = texts[code_N[row]]
             if series in self._met:
                 raise DataError(
-                    f"{chunk.place(row)}, {group} {series!r} comes back after {self._series!r}, "
-                    f"and rows of one {group} must stand together: sort the file by it"
+                    f"{self._cut.name}, {chunk.place(row)}: {group} {series!r} comes back after "
+                    f"{self._series!r}, and rows of one {group} must stand together; sort the file "
+                    "by it"
                 )
             self._met.add(series)
             self._series = series
@@ -157,8 +160,8 @@ class _Walk:
         if falls_N.any():
             row = int(falls_N.argmax())
             raise DataError(
-                f"{chunk.place(row)}, {time} {str(times[row])!r} comes after a later one, and rows "
-                "of a series must be in the order of time: sort the file by "
+                f"{self._cut.name}, {chunk.place(row)}: {time} {str(times[row])!r} comes after a "
+                "later one, and rows of a series must be in the order of time; sort the file by "
                 + ", ".join(name for name in (self._cut.group, time) if name)
             )
         self._time = float(time_N[-1])
@@ -202,9 +205,12 @@ class _Walk:
         self._add(self._row - self._first)
         if self._count and self._longest < self._length:
             of = "it has" if self._count == 1 else f"the longest of its {self._count} series has"
-            raise DataError(f"a window has {self._length} rows, but {of} {self._longest}")
+            raise DataError(
+                f"{self._cut.name}: a window has {self._length} rows, but {of} {self._longest}; "
+                "bring longer series"
+            )
         if self._short:
             log.warning(
-                "no answer for %s of fewer than the %d rows of a window, of %d",
-                *(f"{self._short} series", self._length, self._count),
+                "%s: no answer for %d of %d series, which are shorter than the %d rows of a window",
+                *(self._cut.name, self._short, self._count, self._length),
             )
