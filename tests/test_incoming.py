@@ -1,6 +1,7 @@
 """What holds raw rows gives a model the rows that it was trained on, in any chunks."""
 
 import contextlib
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.settings import params
 from hourglass import incoming, predicting, registered, serving, trials
 from hourglass.bundle import Bundle
 from hourglass.errors import ConfigError, DataError
+from hourglass.incoming import _images as images
 from hourglass.paths import Paths, read_json
 from hourglass.predicting import Job
 from hourglass.registered import Registered
@@ -54,11 +56,12 @@ def every(source: incoming.Incoming, rows: int, keep=()) -> tuple[np.ndarray, pd
     """All rows, what stands beside them, and what is wrong."""
     values, kept, wrong, count = [], [], {}, 0
     for chunk in source.chunks(rows, list(keep), set()):
-        assert len(chunk.rows) == chunk.kept.num_rows or not chunk.kept.num_columns
-        values.append(np.asarray(chunk.rows))
+        own, unread = chunk.load()
+        assert len(own) == chunk.kept.num_rows or not chunk.kept.num_columns
+        values.append(np.asarray(own))
         kept.append(chunk.kept.to_pandas())
-        wrong |= {count + i: (chunk.place(i), why) for i, why in chunk.wrong.items()}
-        count += len(chunk.rows)
+        wrong |= {count + i: (chunk.place(i), why) for i, why in unread.items()}
+        count += len(own)
     return np.concatenate(values), pd.concat(kept, ignore_index=True), wrong
 
 
@@ -106,7 +109,7 @@ def test_rows_of_no_use_spoil_the_windows_that_hold_them(tmp_path):
         _, kept, wrong = every(incoming.opened(tmp_path / "s.csv", of_windows()), chunk)
         assert sorted(wrong) == [2, 3, 4, 5, 6]
         assert wrong[2] == (
-            "window up to line 7",
+            "window up to row 6",
             "row 6 (the first is 1), column 'b': 'much' is no number; give one",
         )
         assert "row 7 (the first is 1), column 'a': inf" in wrong[6][1]
@@ -176,6 +179,76 @@ def test_windows_that_are_rows_already_stay_rows(tmp_path):
         incoming.opened(tmp_path / "wide.csv", schema, 2)
 
 
+def test_a_row_of_no_group_is_refused_and_groups_may_be_times(tmp_path):
+    frame = series(8).assign(g=["x"] * 3 + [None] + ["y"] * 4, t=[1] * 8)
+    schema = of_windows(group="g")
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    frame.to_parquet(tmp_path / "s.parquet")
+    for name, place in (("s.csv", "line 5"), ("s.parquet", r"row 4 \(the first is 1\)")):
+        said = f"{name}, {place}: no value in 'g', which tells series apart; fill it in"
+        with pytest.raises(DataError, match=said):
+            every(incoming.opened(tmp_path / name, schema), 2)
+    frame.assign(g=[["x"]] * 8).to_parquet(tmp_path / "s.parquet")
+    with pytest.raises(DataError, match=r"column 'g' holds list<.*>; a group is one value a row"):
+        every(incoming.opened(tmp_path / "s.parquet", schema), 2)
+    source = incoming.opened(tmp_path / "s.csv", of_windows(group="t", time="t"))
+    assert len(every(source, 3)[0]) == 5
+
+
+def test_times_are_read_as_in_training(tmp_path):
+    def read(times: list[str], **known) -> int:
+        lines = [f"{t};{i},5;1,5" for i, t in enumerate(times)]
+        (tmp_path / "s.csv").write_text("\n".join(["t;a;b", *lines, ""]))
+        return len(every(incoming.opened(tmp_path / "s.csv", replace(schema, **known)), 3)[0])
+
+    schema = of_windows(time="t")
+    assert read([f"{t},5" for t in range(9)]) == 6
+    with pytest.raises(DataError, match=r"line 5: t '2.5' comes after a later one"):
+        read(["0,5", "1,5", "3,5", "2,5", "4,5"])
+    with pytest.raises(DataError, match="no value in 't'"):
+        read(["0,5", "", "3,5", "4,5"])
+    slashes = [f"{n}/{3 + n // 4}/2024" for n in (1, 5, 6, 7, 8, 9)]
+    with pytest.raises(DataError, match="day/month or month/day"):
+        read(slashes)
+    assert read([f"{d}/03/2024" for d in range(1, 9)], day_first=True) == 5
+    with pytest.raises(DataError, match="comes after a later one"):
+        read(["1/03/2024", "2/03/2024", "3/02/2024", "4/03/2024"], day_first=True)
+    assert read(["1/03/2024", "2/03/2024", "3/02/2024", "4/03/2024"], day_first=False) == 1
+
+
+def test_arrays_of_series_are_cut_one_by_one(tmp_path):
+    array_STC = _rng.normal(size=(3, 7, 2))
+    np.save(tmp_path / "s.npy", array_STC.astype(">f4"))
+    for chunk in (1, 4, 100):
+        found, kept, _ = every(incoming.opened(tmp_path / "s.npy", of_windows()), chunk, ["b"])
+        ends = [7 * s + e for s in range(3) for e in (4, 5, 6, 7)]
+        assert kept["last_row"].tolist() == ends
+        flat = array_STC.reshape(-1, 2)
+        np.testing.assert_allclose(found, [flat[e - T : e] for e in ends], rtol=1e-6)
+        np.testing.assert_allclose(kept["b"], flat[np.array(ends) - 1, 1], rtol=1e-6)
+    numbered = tuple(
+        replace(column, name=column.name.replace("a", "1").replace("b", "2"))
+        for column in of_windows().columns
+    )
+    grouped = np.concatenate([np.repeat([[0], [1]], 7, axis=0), array_STC[:2].reshape(14, 2)], 1)
+    np.save(tmp_path / "g.npy", grouped)
+    schema = replace(of_windows(group="0"), columns=numbered)
+    found, kept, _ = every(incoming.opened(tmp_path / "g.npy", schema), 3, ["0"])
+    assert kept["0"].tolist() == [0] * 4 + [1] * 4
+    np.testing.assert_array_equal(found[4], array_STC[1, :T])
+    np.save(tmp_path / "flat.npy", np.zeros(8))
+    for other in (of_windows(), replace(of_windows(), shape=None)):
+        with pytest.raises(DataError, match=r"has shape \(8,\)"):
+            incoming.opened(tmp_path / "flat.npy", other)
+
+
+def test_few_windows_of_a_long_series_are_few_chunks(tmp_path):
+    series(400).to_csv(tmp_path / "s.csv", index=False)
+    chunks = list(incoming.opened(tmp_path / "s.csv", of_windows(), 50).chunks(20, [], set()))
+    assert len(chunks) == 5
+    assert sum(chunk.kept.num_rows for chunk in chunks) == 8
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "new"
@@ -204,7 +277,7 @@ def test_images_of_no_use_are_told_each(pictures):
     assert at == {
         "c.png": "could not be read as an image: its 10 bytes are no PNG, JPEG or TIFF",
         "d.png": "has another size: 4 x 5 pixels, and the model takes 3 x 2",
-        "e.png": "has other grey levels: they go from 0 to 65535, those that it was trained on to "
+        "e.png": "has other grey levels: they go from 0 to 65535, those of the training rows to "
         "255",
     }
     assert np.isnan(found[list(wrong)]).all()
@@ -212,14 +285,40 @@ def test_images_of_no_use_are_told_each(pictures):
     assert [why for _, why in resized.values() if "size" in why] == []
 
 
+def test_names_and_links_of_any_kind_do_no_harm(tmp_path, pictures):
+    (pictures / "gone.png").symlink_to(tmp_path / "nowhere")
+    (pictures / "notes").symlink_to(tmp_path / "nowhere")
+    odd = Path(os.fsdecode(os.fsencode(pictures) + b"/\xff.png"))
+    (pictures / "z.png").rename(odd)
+    source = incoming.opened(pictures, of_images())
+    _, kept, wrong = every(source, 100)
+    assert kept["file"].tolist() == ["a.tiff", "b/y.png", "gone.png", "\\xff.png"]
+    assert [place for place, _ in wrong.values()] == ["gone.png"]
+    before = incoming.stamp(source.files)
+    (pictures / "out.csv.part").touch()
+    assert incoming.stamp(source.files) == before
+    (pictures / "a.tiff").touch()
+    assert incoming.stamp(source.files) != before
+    with pytest.raises(DataError, match="the model takes images of 4 channels, and image files"):
+        incoming.opened(pictures, of_images(channels=4))
+    pictures.rename(tmp_path / "new.csv")
+    assert len(incoming.opened(tmp_path / "new.csv", of_images()).files) == 4
+
+
 def test_arrays_of_images_are_read(tmp_path):
-    images = _rng.integers(0, 256, (7, 3, 2)).astype(np.uint8)
-    np.save(tmp_path / "new.npy", images)
-    np.savez(tmp_path / "new.npz", X=images, y=np.arange(7))
+    stack = _rng.integers(0, 256, (7, 3, 2)).astype(np.uint8)
+    np.save(tmp_path / "new.npy", stack)
+    np.savez(tmp_path / "new.npz", X=stack, y=np.arange(7))
     for name in ("new.npy", "new.npz"):
         found, kept, _ = every(incoming.opened(tmp_path / name, of_images()), 3)
-        np.testing.assert_array_equal(found, images[..., None])
+        np.testing.assert_array_equal(found, stack[..., None])
         assert not len(kept.columns)
+    np.savez(tmp_path / "new.npz", X=stack, y=np.arange(5))  # the labels don't matter
+    assert len(every(incoming.opened(tmp_path / "new.npz", of_images()), 3)[0]) == 7
+    np.save(tmp_path / "shares.npy", stack / 255)
+    with pytest.raises(DataError, match=r"from 0 to 1, those of .* to 255; multiply them by 255"):
+        every(incoming.opened(tmp_path / "shares.npy", of_images()), 3)
+    assert len(every(incoming.opened(tmp_path / "shares.npy", of_images(None)), 3)[0]) == 7
     with pytest.raises(DataError, match=r"has other grey levels: they go from 0 to 255, .* to 16"):
         incoming.opened(tmp_path / "new.npy", of_images(16.0))
     np.save(tmp_path / "large.npy", np.zeros((7, 5, 5), np.uint8))
@@ -275,7 +374,7 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     expected = serving.answer(bundle, rows)
     np.testing.assert_allclose(found["surprise_bits"], expected["surprise_bits"], rtol=1e-6)
     frame.astype(object).replace({"a": {frame["a"][20]: "?"}}).to_csv(job.source, index=False)
-    with pytest.raises(DataError, match=r"s.csv, window up to line 23, row 21 .*column 'a': '\?'"):
+    with pytest.raises(DataError, match=r"s.csv, window up to row 22, row 21 .*column 'a': '\?'"):
         predicting.run(job, version)
     assert predicting.run(replace(job, on_bad_row="mark"), version).bad == 1
     found = pd.read_csv(job.target)
@@ -285,16 +384,28 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
         predicting.run(job, version)
 
 
-def test_images_are_scored_with_their_names(tmp_path, model, pictures):
+def raising(*given) -> None:
+    raise KeyboardInterrupt
+
+
+def test_images_are_scored_with_their_names(tmp_path, model, pictures, monkeypatch):
     rows = {split: _rng.integers(0, 256, (n, 6)) * 1.0 for split, n in (("train", 60), ("val", 30))}
     bundle, version = model(of_images(), rows)
     (pictures / "c.png").write_bytes(b"no picture")
-    job = Job(pictures, tmp_path / "out.csv", on_bad_row="skip", returned=["surprise_bits"])
+    job = Job(pictures, pictures / "out.csv", on_bad_row="skip", returned=["surprise_bits"])
+    asked = []
+    decode = images.decode
+    monkeypatch.setattr(images, "decode", lambda *given: asked.append(given) or decode(*given))
+    monkeypatch.setattr(predicting, "MOST_ROWS", 1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predicting, "_join", raising)
+        predicting.run(job, version)
     assert predicting.run(job, version) == predicting.Count(4, 1)
+    assert len(asked) == 4  # what was scored before the kill was not even read again
     found = pd.read_csv(job.target)
     assert found["file"].tolist() == ["a.tiff", "b/y.png", "z.png"]
-    images = np.stack([np.full((3, 2, 1), v) for v in (20, 10, 0)])
-    expected = serving.answer(bundle, images)["surprise_bits"]
+    pixels = np.stack([np.full((3, 2, 1), v) for v in (20, 10, 0)])
+    expected = serving.answer(bundle, pixels)["surprise_bits"]
     np.testing.assert_allclose(found["surprise_bits"], expected, rtol=1e-6)
 
 

@@ -329,13 +329,13 @@ def test_chunks_of_another_model_or_file_are_not_gone_on_with(tmp_path):
     rows = tmp_path / "rows.csv"
     rows.write_text("a\n1\n")
     job, asked = Job(rows, tmp_path / "out.csv"), serving.Asked()
-    before = predicting._identity(job, "a model", asked)
-    assert predicting._identity(job, "a model", asked) == before
-    assert predicting._identity(job, "another", asked) != before
+    before = predicting._identity(job, [rows], "a model", asked)
+    assert predicting._identity(job, [rows], "a model", asked) == before
+    assert predicting._identity(job, [rows], "another", asked) != before
     stat = rows.stat()
     rows.write_text("a\n2\n")
     os.utime(rows, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as `cp -p` does
-    assert predicting._identity(job, "a model", asked) != before
+    assert predicting._identity(job, [rows], "a model", asked) != before
 
 
 def test_a_model_is_the_same_each_time_it_is_fetched(made):

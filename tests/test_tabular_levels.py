@@ -295,7 +295,7 @@ def test_a_file_that_is_scored_has_the_levels_that_it_was_trained_on(tmp_path, c
     column = Column("a", Kind.CATEGORICAL, None, None, None, 0, levels)
     schema = Schema("t", (column,), {}, {}, None, {}, "d", gaps=True)
     chunk = next(incoming.opened(path, schema).chunks(100, [], predicting.numeric([column])))
-    assert same(rows_given.read(chunk.rows, schema).rows_NF[:, 0], trained)
+    assert same(rows_given.read(chunk.load()[0], schema).rows_NF[:, 0], trained)
 
 
 def test_decimals_of_parquet_are_numbers_and_levels_there_too(tmp_path):
@@ -309,6 +309,6 @@ def test_decimals_of_parquet_are_numbers_and_levels_there_too(tmp_path):
     )
     schema = Schema("t", columns, {}, {}, None, {}, "d", gaps=True)
     chunk = next(incoming.opened(path, schema).chunks(100, [], set()))
-    found = rows_given.read(chunk.rows, schema)
+    found = rows_given.read(chunk.load()[0], schema)
     assert not found.wrong
     assert all(same(found.rows_NF[:, i], of_training[i]) for i in (0, 1))

@@ -137,7 +137,7 @@ def test_the_curve_of_a_table_of_flags_tells_epochs_apart(tmp_path):
     flags = (rng.random((160, 6)) < 1 / (1 + np.exp(-3 * z_N1))).astype(np.float64)
     described = tuple(Column(f"c{i}", Kind.BINARY, 1.0, 0.0, 1.0, 0) for i in range(6))
     schema = Schema("flags", described, {}, {}, None, {"train": 120, "val": 40, "test": 0}, "8")
-    root = fits._written(tmp_path, schema, {"train": flags[:120], "val": flags[120:]})
+    root = fits.written(tmp_path, schema, {"train": flags[:120], "val": flags[120:]})
     result = trials.run(spec(root))
     assert result.failure == ""
     assert len({p["val_gauss_bits"] for p in result.curve}) == 3

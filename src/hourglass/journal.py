@@ -140,8 +140,13 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) and "do" in line else None
 
 
-def left(folder: Path) -> Iterator[Journal]:
-    """Takes the journals that other processes have left behind, the oldest first."""
+def left(folder: Path, busy: list[Path] | None = None) -> Iterator[Journal]:
+    """Takes the journals that other processes have left behind, the oldest first.
+
+    Args:
+        folder: Where they are.
+        busy: Gets those that somebody writes or sends just now.
+    """
     names = {p.stem for suffix in (SUFFIX, LOCK) for p in folder.glob(f"*{suffix}")}
     for name in sorted(names):
         path = folder / f"{name}{SUFFIX}"
@@ -149,27 +154,14 @@ def left(folder: Path) -> Iterator[Journal]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            continue  # somebody writes or sends it
+            if busy is not None and path.exists():
+                busy.append(path)
+            continue
         journal = Journal(path, lock)
         if path.exists():
             yield journal
         else:
             journal.remove()  # sent by now; or its process was killed before it began
-
-
-def busy(folder: Path) -> list[Path]:
-    """Those that a process, this one too, writes or sends just now."""
-    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_held(path)]
-
-
-def _is_held(path: Path) -> bool:
-    lock = _lock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def _lock(path: Path) -> FileLock:

@@ -9,15 +9,13 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from hourglass import given, incoming, registered, serving
 from hourglass.bundle import Bundle
@@ -37,7 +35,7 @@ TARGETS = (".csv", ".parquet")
 CHUNK_VALUES = 1 << 20  # of a chunk: 8 MB as float64
 MOST_ROWS = 1 << 15
 ERROR = "error"  # column of the output that says why a row has no answer
-BAD = b"bad"  # of a chunk's metadata: its rows of no use
+ROWS, BAD = b"rows", b"bad"  # of a chunk's metadata: its rows, and those of no use
 WHOLE = {  # in pandas' types that can hold a gap
     kind: pd.ArrowDtype(kind)
     for kind in (
@@ -85,6 +83,7 @@ def run(job: Job, model: Registered) -> Count:
         ConfigError: a name in the job is wrong.
     """
     incoming.check(job.source, "IN")
+    job = replace(job, keep=tuple(dict.fromkeys(job.keep)))
     if job.target.suffix.lower() not in TARGETS:
         raise ConfigError(f"OUT is {job.target}; it must end in {' or '.join(TARGETS)}")
     if job.source.resolve() == job.target.resolve():
@@ -105,7 +104,9 @@ def run(job: Job, model: Registered) -> Count:
     _require_columns(source, bundle, model)
     _require_kept(job, source.names)
     with _alone(job.target):
-        parts = job.target.with_name(f".{job.target.name}.{_identity(job, same, asked)}.parts")
+        parts = job.target.with_name(
+            f".{job.target.name}.{_identity(job, source.files, same, asked)}.parts"
+        )
         parts.mkdir(exist_ok=True)
         try:
             count = _score(job, source, bundle, asked, parts)
@@ -155,7 +156,10 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
     for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
-            found = serving.answers(bundle, _renumbered(chunk.rows), asked, chunk.wrong)
+            given_rows, unread = chunk.load()
+            if isinstance(given_rows, pd.DataFrame):
+                given_rows = given_rows.reset_index(drop=True)
+            found = serving.answers(bundle, given_rows, asked, unread)
             if found.wrong and job.on_bad_row == FAIL:
                 row, reason = min(found.wrong.items())
                 raise DataError(
@@ -165,20 +169,17 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
             table = _table(chunk, found, job)
             with replacing(part) as beside:
                 pq.write_table(table, beside)
-        count.rows += len(chunk.rows)
-        count.bad += int(pq.read_schema(part).metadata[BAD])
+        noted = pq.read_schema(part).metadata
+        count.rows += int(noted[ROWS])
+        count.bad += int(noted[BAD])
         log.info("%d rows%s", count.rows, f", {count.bad} of no use" if count.bad else "")
     return count
 
 
-def _renumbered(rows: pd.DataFrame | NDArray[Any]) -> pd.DataFrame | NDArray[Any]:
-    return rows.reset_index(drop=True) if isinstance(rows, pd.DataFrame) else rows
-
-
-def _identity(job: Job, model: str, asked: Asked) -> str:
+def _identity(job: Job, files: Sequence[Path], model: str, asked: Asked) -> str:
     """16 hex digits of all that the chunks depend on; of other ones none is taken over."""
     options = (list(job.keep), job.on_bad_row, list(asked.returned), asked.anomaly_share)
-    return digest(incoming.stamp(job.source.resolve()), model, options, job.stride or 1)
+    return digest(incoming.stamp(files), model, options, job.stride or 1)
 
 
 def _require_columns(source: Incoming, bundle: Bundle, model: Registered) -> None:
@@ -215,8 +216,9 @@ def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
         )
     kept, answers = chunk.kept, found.frame
     if job.on_bad_row == MARK:
-        answers = _empty(answers).reindex(range(len(chunk.rows)))
-        reasons = pd.Series(found.wrong, dtype=object).reindex(range(len(chunk.rows)))
+        every = range(len(found.at_K) + len(found.wrong))
+        answers = _empty(answers).reindex(every)
+        reasons = pd.Series(found.wrong, dtype=object).reindex(every)
         name = next(n for n in (ERROR, f"{ERROR}_", f"{ERROR}__") if n not in both)
         answers[name] = reasons.fillna("").astype(object)
     else:
@@ -224,7 +226,8 @@ def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
     table = pa.Table.from_pandas(answers, preserve_index=False)
     for i, name in enumerate(kept.column_names):
         table = table.add_column(i, kept.schema.field(name), kept.column(name))
-    return table.replace_schema_metadata({BAD: str(len(found.wrong))})
+    rows = len(found.at_K) + len(found.wrong)
+    return table.replace_schema_metadata({ROWS: str(rows), BAD: str(len(found.wrong))})
 
 
 def _empty(answers: pd.DataFrame) -> pd.DataFrame:

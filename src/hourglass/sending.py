@@ -279,7 +279,7 @@ class Sender(threading.Thread):
                 self._ended = True
                 self._news.notify_all()
             if self._given_up.is_set():
-                self._own.journal.release()
+                self._let_go()
 
     def _run(self) -> None:
         _give_way()
@@ -361,7 +361,12 @@ class Sender(threading.Thread):
         kept = self._own.journal.path.relative_to(home(self._paths.root))
         log.warning("%s: not all is in MLflow yet. %s keeps the rest; %s", why, kept, LATER)
         if not self.is_alive():
-            self._own.journal.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Others may send what this one did not."""
+        for replay in (self._own, *self._left):
+            replay.journal.release()
 
 
 def goes_on() -> bool:
@@ -401,10 +406,15 @@ class Sent:
 
 
 def _here(
-    paths: Paths, connections: Connections, *, everywhere: bool, elsewhere: list[Path]
+    paths: Paths,
+    connections: Connections,
+    *,
+    everywhere: bool,
+    elsewhere: list[Path],
+    busy: list[Path] | None = None,
 ) -> Iterator[Replay]:
     """Takes what was left behind for this store, or for any; what is for others is listed."""
-    for one in journal.left(paths.journals):
+    for one in journal.left(paths.journals, busy):
         replay = Replay(one, connections)
         if everywhere or replay.store == connections.named:
             yield replay
@@ -427,7 +437,8 @@ def send_left(paths: Paths, *, everywhere: bool = False) -> Sent:
     connections, runs = Connections(paths), 0
     kept: list[Path] = []
     elsewhere: list[Path] = []
-    for replay in _here(paths, connections, everywhere=everywhere, elsewhere=elsewhere):
+    busy: list[Path] = []
+    for replay in _here(paths, connections, everywhere=everywhere, elsewhere=elsewhere, busy=busy):
         one = replay.journal
         try:
             _finish(replay)
@@ -438,4 +449,4 @@ def send_left(paths: Paths, *, everywhere: bool = False) -> Sent:
         runs += replay.runs
         if replay.refused:
             kept.append(one.path)
-    return Sent(runs, tuple(kept), tuple(elsewhere), tuple(journal.busy(paths.journals)))
+    return Sent(runs, tuple(kept), tuple(elsewhere), tuple(busy))

@@ -5,20 +5,22 @@ chunk guesses types anew; separator and decimal sign are told as where a table i
 on.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from hourglass.errors import ConfigError, DataError
 from hourglass.incoming._arrays import ArrayRows, ArraySeries
 from hourglass.incoming._images import Folder, Stack
-from hourglass.incoming._rows import Chunk, Incoming, stamp
+from hourglass.incoming._rows import Chunk, Incoming
 from hourglass.incoming._tables import Parquet, Texts
 from hourglass.incoming._windows import Cut, Windows, of_channels
 from hourglass.paths import named
 from hourglass.schema import Schema
 from hourglass.sources._beside import Clock, days_of
 from hourglass.sources._files import format_of
-from hourglass.sources._series_files import ParquetFile, TextFile
+from hourglass.sources._series_find import opened_series
 from hourglass.sources._stored import is_idx
 
 __all__ = ["Chunk", "Incoming", "check", "opened", "stamp"]
@@ -61,7 +63,7 @@ def opened(path: Path, schema: Schema, stride: int | None = None) -> Incoming:
     of_images = schema.shape is not None and len(schema.shape) == 3
     of_windows = schema.shape is not None and not of_images
     rows: Incoming
-    if of_images and not _is_table(path):
+    if of_images and (path.is_dir() or not _is_table(path)):
         rows = Folder(path, schema) if path.is_dir() else Stack(path, schema)
     elif path.is_dir() or format_of(path) == "npz" or not format_of(path):
         raise DataError(f"IN is {path}; the model was trained on no images, and takes {TABLES}")
@@ -85,13 +87,13 @@ def _table(path: Path, schema: Schema) -> Incoming:
 
 
 def _series(path: Path, schema: Schema, stride: int) -> Incoming:
-    """Windows of a series, or windows that are rows already."""
-    rows = _table(path, schema)
-    own = of_channels(schema)
+    """Windows of series, or windows that are rows already."""
+    rows, own, period = _table(path, schema), of_channels(schema), 0
     if isinstance(rows, ArrayRows):
-        if rows.shape[1:] != (len(own.columns),):
+        if rows.shape[1:] in (schema.shape, (len(schema.columns),)):
             return rows
-        rows = ArraySeries(path, own)
+        series = ArraySeries(path, own)
+        rows, period = series, series.period
     elif set(schema.names) & set(rows.names):
         return rows
     else:
@@ -103,13 +105,17 @@ def _series(path: Path, schema: Schema, stride: int) -> Incoming:
             *(path, schema.group),
         )
     group, time = (name if name in rows.names else "" for name in (schema.group, schema.time))
-    return Windows(rows, Cut(str(path), schema, stride, group, time, lambda: _clock(path, schema)))
+    cut = Cut(str(path), schema, stride, group, time, lambda: _clock(path, schema), period)
+    return Windows(rows, cut)
 
 
 def _clock(path: Path, schema: Schema) -> Clock:
-    missing = schema.missing_values
-    file = TextFile(path, missing) if _is_text(path) else ParquetFile(path)
-    return Clock(file, schema.time, missing, days_of([file], schema.time))
+    """Reads times as in training: where day and month may be told from one another there."""
+    file = opened_series(path, schema.missing_values)
+    days = days_of([file], schema.time)
+    if schema.day_first is not None:
+        days.first = schema.day_first
+    return Clock(file, schema.time, schema.missing_values, days)
 
 
 def _is_table(path: Path) -> bool:
@@ -118,3 +124,17 @@ def _is_table(path: Path) -> bool:
 
 def _is_text(path: Path) -> bool:
     return (format_of(path) or "").startswith(("csv", "tsv"))
+
+
+def stamp(files: Iterable[Path]) -> list[tuple[str, int, int, int, int]]:
+    """Is another whenever one of the files may have changed.
+
+    The time of a file's last change (ctime) is the system's: no copy brings an old one along.
+    """
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):  # a link that leads nowhere
+            s = file.stat()
+            times = (s.st_mtime_ns, s.st_ctime_ns)
+            found.append((ascii(str(file.absolute())), s.st_size, *times, s.st_ino))
+    return found

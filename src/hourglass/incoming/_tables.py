@@ -7,6 +7,7 @@ told as where a table is read to be trained on.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ class Texts(Incoming):
 
     def __init__(self, file: Path, schema: Schema) -> None:
         self._table = Delimited(file)
-        self.needs = schema
+        self.files, self.needs = [file], schema
         self.names = self._table.names
 
     def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
@@ -40,7 +41,8 @@ class Texts(Incoming):
                 part = batch.slice(start, rows)
                 kept = pa.Table.from_batches([part]).select(list(keep))
                 place = _from(count, self._table.place)
-                yield Chunk(self._with_points(part, numbers).to_pandas(), kept, place)
+                frame = self._with_points(part, numbers).to_pandas()
+                yield _chunk(frame, kept, place)
                 count += part.num_rows
 
     def _with_points(self, batch: pa.RecordBatch, numbers: Collection[str]) -> pa.RecordBatch:
@@ -61,7 +63,7 @@ class Parquet(Incoming):
     """
 
     def __init__(self, file: Path, schema: Schema) -> None:
-        self._file, self.needs = file, schema
+        self._file, self.files, self.needs = file, [file], schema
         try:
             self.names = pq.read_schema(file).names
         except (pa.ArrowException, OSError) as error:
@@ -79,11 +81,12 @@ class Parquet(Incoming):
             with pq.ParquetFile(self._file) as file:
                 for batch in file.iter_batches(rows):
                     place = _from(count, numbered)
-                    yield Chunk(batch.to_pandas(), pa.table(batch).select(list(keep)), place)
+                    kept = pa.table(batch).select(list(keep))
+                    yield _chunk(batch.to_pandas(), kept, place)
                     count += batch.num_rows
                 if not count:
                     none = file.schema_arrow.empty_table()
-                    yield Chunk(none.to_pandas(), none.select(list(keep)), numbered)
+                    yield _chunk(none.to_pandas(), none.select(list(keep)), numbered)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
 
@@ -92,6 +95,10 @@ class Parquet(Incoming):
         return DataError(
             f"{self._file} can't be read as Parquet ({said}); check that the file is whole"
         )
+
+
+def _chunk(frame: pd.DataFrame, kept: pa.Table, place: Callable[[int], str]) -> Chunk:
+    return Chunk(lambda: (frame, {}), kept, place)
 
 
 def _from(first: int, place: Callable[[int], str]) -> Callable[[int], str]:

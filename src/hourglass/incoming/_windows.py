@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from hourglass import given
 from hourglass.errors import DataError
-from hourglass.incoming._rows import Chunk, Incoming, numbered
+from hourglass.gaps import Gaps
+from hourglass.incoming._rows import Chunk, Incoming, Rows, numbered
 from hourglass.schema import Schema, channels
 from hourglass.sources._beside import Clock, group_codes
 
 log = logging.getLogger(__name__)
 
+_Key = tuple[int, str]  # of a series: its number in an array, its group
 LAST = "last_row"  # in the answers: number of a window's last row; the file's first row is 1
 
 
@@ -35,6 +38,7 @@ class Cut:
         group: Column of the table whose changes begin a series; "": there is one series.
         time: Column of the table that must not fall within a series; "": none.
         clock: Gives what reads it.
+        period: Rows after which a new series begins; 0: the group alone tells.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Cut:
     group: str = ""
     time: str = ""
     clock: Callable[[], Clock] | None = None
+    period: int = 0
 
 
 class Windows(Incoming):
@@ -52,7 +57,7 @@ class Windows(Incoming):
 
     def __init__(self, table: Incoming, cut: Cut) -> None:
         self._table, self._cut = table, cut
-        self.names, self.needs = table.names, table.needs
+        self.files, self.names, self.needs = table.files, table.names, table.needs
 
     def chunks(
         self,
@@ -65,9 +70,12 @@ class Windows(Incoming):
         Raises:
             DataError: groups take turns, times fall, or no series is as long as a window.
         """
-        walk = _Walk(self._cut, keep)
-        beside = [n for n in (self._cut.group, self._cut.time) if n and n not in keep]
-        for chunk in self._table.chunks(rows, [*keep, *beside], set(walk.channels.names)):
+        cut = self._cut
+        walk = _Walk(cut, keep)
+        kept = dict.fromkeys([*keep, *filter(None, (cut.group, cut.time))])
+        numeric = {*walk.channels.names, cut.time}
+        # As many as hold about `rows` windows; of these, each may hold `length` rows.
+        for chunk in self._table.chunks(rows * min(cut.stride, walk.length), list(kept), numeric):
             yield walk.windows(chunk)
         walk.end()
 
@@ -84,17 +92,19 @@ class _Walk:
 
     Attributes:
         channels: Of the rows.
+        length: Of a window.
     """
 
     def __init__(self, cut: Cut, keep: Sequence[str]) -> None:
         self._cut, self._keep = cut, list(keep)
         self.channels = of_channels(cut.schema)
+        self._gaps = Gaps.of(cut.schema.missing_values)
         width = len(self.channels.columns)
-        self._length = len(cut.schema.columns) // width
+        self.length = len(cut.schema.columns) // width
         self._row = 0  # of the table, with which the next chunk begins
         self._first = 0  # with which the series began that the last chunk ended in
-        self._series: str | None = None  # it
-        self._met: set[str | None] = set()
+        self._series: _Key = (0, "")  # it
+        self._met: set[_Key] = set()
         self._clock: Clock | None = None
         self._time = -np.inf
         self._tail_NC = np.empty((0, width))
@@ -103,16 +113,17 @@ class _Walk:
 
     def windows(self, chunk: Chunk) -> Chunk:
         """Those whose last row is in the chunk."""
-        read = given.read(chunk.rows, self.channels)
-        begins_N = self._begins(chunk)
-        self._require_order(chunk, begins_N)
-        row_N = self._row + np.arange(len(begins_N))
+        frame, _ = chunk.load()
+        read = given.read(frame, self.channels)
+        row_N = self._row + np.arange(len(frame))
+        begins_N = self._begins(chunk, row_N)
+        self._require_order(chunk, frame, begins_N)
         end_n = self._ends(row_N, begins_N)
         values_NC = np.concatenate([self._tail_NC, read.rows_NF])
-        windows_nTC = np.empty((0, self._length, values_NC.shape[1]))
+        windows_nTC = np.empty((0, self.length, values_NC.shape[1]))
         if len(end_n):
-            window_NCT = sliding_window_view(values_NC, self._length, axis=0)
-            at_n = end_n - self._row + len(self._tail_NC) - (self._length - 1)
+            window_NCT = sliding_window_view(values_NC, self.length, axis=0)
+            at_n = end_n - self._row + len(self._tail_NC) - (self.length - 1)
             windows_nTC = window_NCT[at_n].swapaxes(1, 2)
         self._wrong |= {self._row + row: reason for row, reason in read.wrong.items()}
         wrong = self._reasons(end_n)
@@ -120,41 +131,66 @@ class _Walk:
         beside = [chunk.kept.column(name).take(last_n) for name in self._keep]
         kept = pa.Table.from_arrays([pa.array(end_n + 1), *beside], [LAST, *self._keep])
         self._row += len(begins_N)
-        self._tail_NC = values_NC[max(0, len(values_NC) - self._length + 1) :].copy()
-        oldest = self._row - self._length
+        self._tail_NC = values_NC[max(0, len(values_NC) - self.length + 1) :].copy()
+        oldest = self._row - self.length
         self._wrong = {row: why for row, why in self._wrong.items() if row > oldest}
         return Chunk(
-            windows_nTC, kept, lambda i: f"window up to {chunk.place(int(last_n[i]))}", wrong
+            lambda: (windows_nTC, wrong), kept, lambda i: f"window up to row {int(end_n[i]) + 1}"
         )
 
-    def _begins(self, chunk: Chunk) -> NDArray[np.bool_]:
+    def _begins(self, chunk: Chunk, row_N: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether a row is the first of a series, (N,)."""
-        begins_N = np.zeros(len(chunk.rows), bool)
-        if not len(begins_N) or not self._cut.group:
-            begins_N[:1] = self._row == 0
+        period = self._cut.period
+        begins_N: NDArray[np.bool_] = row_N % period == 0 if period else row_N == 0
+        if not len(row_N) or not self._cut.group:
             return begins_N
-        group = self._cut.group
-        code_N, texts = group_codes(chunk.kept.column(group).combine_chunks())
-        begins_N[1:] = code_N[1:] != code_N[:-1]
-        begins_N[0] = self._row == 0 or texts[code_N[0]] != self._series
-        for row in np.flatnonzero(begins_N).tolist():
-            series = texts[code_N[row]]
-            if series in self._met:
+        code_N, groups = self._groups(chunk)
+        begins_N[1:] |= code_N[1:] != code_N[:-1]
+        begins_N[0] |= groups[code_N[0]] != self._series[1]
+        for at in np.flatnonzero(begins_N).tolist():
+            key = (int(row_N[at]) // period if period else 0, groups[code_N[at]])
+            if key in self._met:
+                group = self._cut.group
                 raise DataError(
-                    f"{self._cut.name}, {chunk.place(row)}: {group} {series!r} comes back after "
-                    f"{self._series!r}, and rows of one {group} must stand together; sort the file "
-                    "by it"
+                    f"{self._cut.name}, {chunk.place(at)}: {group} {key[1]!r} comes back after "
+                    f"{self._series[1]!r}, and rows of one {group} must stand together; sort the "
+                    "file by it"
                 )
-            self._met.add(series)
-            self._series = series
+            self._met.add(key)
+            self._series = key
         return begins_N
 
-    def _require_order(self, chunk: Chunk, begins_N: NDArray[np.bool_]) -> None:
+    def _groups(self, chunk: Chunk) -> tuple[NDArray[np.int64], list[str]]:
+        """Code of each row's group, (N,), and what the codes stand for.
+
+        Raises:
+            DataError: a row has none.
+        """
+        name, column = self._cut.group, chunk.kept.column(self._cut.group).combine_chunks()
+        if pa.types.is_nested(column.type):
+            raise DataError(
+                f"{self._cut.name}: column {name!r} holds {column.type}; a group is one value a row"
+            )
+        code_N, texts = group_codes(column)
+        gaps = [i for i, text in enumerate(texts) if text is None or self._gaps.is_gap(text)]
+        if gaps:
+            row = int(np.isin(code_N, gaps).argmax())
+            raise DataError(
+                f"{self._cut.name}, {chunk.place(row)}: no value in {name!r}, which tells series "
+                "apart; fill it in or delete the row"
+            )
+        return code_N, [str(text) for text in texts]
+
+    def _require_order(self, chunk: Chunk, frame: Rows, begins_N: NDArray[np.bool_]) -> None:
+        """Makes sure that times don't fall within a series."""
         time, make = self._cut.time, self._cut.clock
         if not time or make is None or not len(begins_N):
             return
         self._clock = self._clock or make()
         times = chunk.kept.column(time).combine_chunks()
+        if pa.types.is_string(times.type) and isinstance(frame, pd.DataFrame):
+            texts = [None if self._gaps.is_gap(text) else text for text in frame[time].fillna("")]
+            times = pa.array(texts, pa.string())  # with a decimal point
         time_N = self._clock.read(times, self._row)
         falls_N = (time_N < np.concatenate([[self._time], time_N[:-1]])) & ~begins_N
         if falls_N.any():
@@ -173,14 +209,14 @@ class _Walk:
         for before, after in pairwise(starts):
             self._add(after - before)
         self._first = starts[-1]
-        spare_N = row_N - first_N - (self._length - 1)
+        spare_N = row_N - first_N - (self.length - 1)
         ends_n: NDArray[np.int64] = row_N[(spare_N >= 0) & (spare_N % self._cut.stride == 0)]
         return ends_n
 
     def _add(self, rows: int) -> None:
         """Takes notice of a series that ended."""
         self._count += rows > 0
-        self._short += 0 < rows < self._length
+        self._short += 0 < rows < self.length
         self._longest = max(self._longest, rows)
 
     def _reasons(self, end_n: NDArray[np.int64]) -> dict[int, str]:
@@ -188,7 +224,7 @@ class _Walk:
         wrong_K = np.array(sorted(self._wrong), np.int64)
         if not len(wrong_K):
             return {}
-        at_n = np.searchsorted(wrong_K, end_n - self._length + 1)
+        at_n = np.searchsorted(wrong_K, end_n - self.length + 1)
         found = {}
         for i in np.flatnonzero(at_n < len(wrong_K)).tolist():
             row = int(wrong_K[at_n[i]])
@@ -203,14 +239,14 @@ class _Walk:
             DataError: all are.
         """
         self._add(self._row - self._first)
-        if self._count and self._longest < self._length:
+        if self._count and self._longest < self.length:
             of = "it has" if self._count == 1 else f"the longest of its {self._count} series has"
             raise DataError(
-                f"{self._cut.name}: a window has {self._length} rows, but {of} {self._longest}; "
+                f"{self._cut.name}: a window has {self.length} rows, but {of} {self._longest}; "
                 "bring longer series"
             )
         if self._short:
             log.warning(
                 "%s: no answer for %d of %d series, which are shorter than the %d rows of a window",
-                *(self._cut.name, self._short, self._count, self._length),
+                *(self._cut.name, self._short, self._count, self.length),
             )

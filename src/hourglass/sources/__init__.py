@@ -119,6 +119,13 @@ class Source(ABC):
         """
         return {}
 
+    def day_first(self) -> bool | None:
+        """After the last chunk: whether the day stands first in times with slashes.
+
+        None: there are none, or rows to come need not be in order.
+        """
+        return None
+
     def more_rows(self) -> str:
         """After the last chunk: what would give each split more of them; "": nobody knows."""
         return ""

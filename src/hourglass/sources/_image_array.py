@@ -42,9 +42,15 @@ _DIMENSIONS = "N x height x width, or N x height x width x channels"
 
 
 class ImageArray:
-    """The images of one file, and their labels where it has some or a file beside it."""
+    """The images of one file, and their labels where it has some or a file beside it.
 
-    def __init__(self, file: Path, image: config.Image, label: str = "") -> None:
+    Args:
+        file: It.
+        image: How they are to be.
+        label: What holds the labels, where several things may; None: they don't matter.
+    """
+
+    def __init__(self, file: Path, image: config.Image, label: str | None = "") -> None:
         self._image = image
         self._array, self._labels = _open(file, label)
         self._codes: dict[str, int] = {}
@@ -127,7 +133,7 @@ def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(special.get(dtype.name, dtype.newbyteorder("=")))
 
 
-def _open(file: Path, label: str) -> tuple[Stored, Stored | None]:
+def _open(file: Path, label: str | None) -> tuple[Stored, Stored | None]:
     """The images and their labels."""
     if not file.stat().st_size:
         raise DataError(f"{file} is empty; put an array of images there")
@@ -146,6 +152,8 @@ def _open(file: Path, label: str) -> tuple[Stored, Stored | None]:
             f"{file} is no array of images; name a folder of PNG, JPEG or TIFF files, or an NPY, "
             "NPZ or IDX file (MNIST's format, also .gz)"
         )
+    if label is None:
+        return IdxFile(file), None
     beside = (
         named(file.parent / label, "params.yaml: preprocess.label")
         if label
@@ -154,9 +162,11 @@ def _open(file: Path, label: str) -> tuple[Stored, Stored | None]:
     return IdxFile(file), IdxFile(beside) if beside else None
 
 
-def _open_npz(file: Path, label: str) -> tuple[Stored, Stored | None]:
+def _open_npz(file: Path, label: str | None) -> tuple[Stored, Stored | None]:
     members = npz_members(file)
     images = _images_of(file, members)
+    if label is None:
+        return images, None
     others = [name for name in members if name != images.name]
     if label and label not in others:
         raise UnknownNameError(

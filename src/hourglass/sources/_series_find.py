@@ -48,7 +48,7 @@ def find(path: Path, options: Preprocess) -> Found:
     files, faults = [], []
     for each in paths:
         try:
-            files.append(_opened(each, options.missing_values))
+            files.append(opened_series(each, options.missing_values))
         except DataError as error:
             if not skip:
                 raise
@@ -120,7 +120,7 @@ def _visible(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def _opened(file: Path, missing: Missing) -> SeriesFile:
+def opened_series(file: Path, missing: Missing) -> SeriesFile:
     """What reads a file, by its suffix.
 
     Args:

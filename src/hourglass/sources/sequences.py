@@ -78,6 +78,10 @@ class Sequences(Source):
         codes = self._labels.codes
         return {LABEL: tuple(codes)} if codes else {}
 
+    def day_first(self) -> bool | None:
+        """See `Source.day_first`."""
+        return self._days.first if self.options.time else None
+
     def place(self, row: int) -> str:
         """See `Source.place`: file and line of a window's first row."""
         firsts = [self._starts[number] for number in range(len(self._files))]

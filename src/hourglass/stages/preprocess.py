@@ -186,6 +186,7 @@ def _describe(
         missing_values=options.missing_values,
         group=options.group,
         time=options.time,
+        day_first=source.day_first(),
         resized=options.source == "images" and bool(options.image.size),
     )
     found = profile(columns, train_SF, seen, layout.shape)
