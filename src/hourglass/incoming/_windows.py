@@ -87,6 +87,16 @@ def of_channels(schema: Schema) -> Schema:
     return replace(schema, columns=tuple(columns), shape=None)
 
 
+def _cut_out(
+    values_NC: NDArray[np.float64], begin_n: NDArray[np.int64], length: int
+) -> NDArray[np.float64]:
+    """The windows that begin at these rows, (n, T, C)."""
+    if not len(begin_n):
+        return np.empty((0, length, values_NC.shape[1]))
+    every_NCT = sliding_window_view(values_NC, length, axis=0)
+    return every_NCT[begin_n].swapaxes(1, 2)
+
+
 class _Walk:
     """Goes along the rows of a table, chunk by chunk, and remembers the last window's.
 
@@ -120,22 +130,20 @@ class _Walk:
         self._require_order(chunk, frame, begins_N)
         end_n = self._ends(row_N, begins_N)
         values_NC = np.concatenate([self._tail_NC, read.rows_NF])
-        windows_nTC = np.empty((0, self.length, values_NC.shape[1]))
-        if len(end_n):
-            window_NCT = sliding_window_view(values_NC, self.length, axis=0)
-            at_n = end_n - self._row + len(self._tail_NC) - (self.length - 1)
-            windows_nTC = window_NCT[at_n].swapaxes(1, 2)
+        begin_n = end_n - self._row + len(self._tail_NC) - self.length + 1  # in these values
         self._wrong |= {self._row + row: reason for row, reason in read.wrong.items()}
         wrong = self._reasons(end_n)
-        last_n = end_n - self._row
-        beside = [chunk.kept.column(name).take(last_n) for name in self._keep]
+        beside = [chunk.kept.column(name).take(end_n - self._row) for name in self._keep]
         kept = pa.Table.from_arrays([pa.array(end_n + 1), *beside], [LAST, *self._keep])
-        self._row += len(begins_N)
+        self._row += len(frame)
         self._tail_NC = values_NC[max(0, len(values_NC) - self.length + 1) :].copy()
         oldest = self._row - self.length
         self._wrong = {row: why for row, why in self._wrong.items() if row > oldest}
+        length = self.length
         return Chunk(
-            lambda: (windows_nTC, wrong), kept, lambda i: f"window up to row {int(end_n[i]) + 1}"
+            lambda: (_cut_out(values_NC, begin_n, length), wrong),
+            kept,
+            lambda i: f"window up to row {int(end_n[i]) + 1}",
         )
 
     def _begins(self, chunk: Chunk, row_N: NDArray[np.int64]) -> NDArray[np.bool_]:
