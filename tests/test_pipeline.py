@@ -195,6 +195,16 @@ def test_each_number_of_mlflow_is_that_of_the_files(done, monkeypatch):
     rows = table(done, "reports/evaluate/leaderboard.csv")
     ahead = min(float(r["validation"]) for r in rows)
     assert run("train").data.metrics["bits_per_feature"] == pytest.approx(ahead, rel=1e-12)
+    children = client.search_runs(
+        [experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{run('evaluate').info.run_id}'"
+    )
+    notes = {c.data.params["loss"]: c.data.tags["mlflow.note.content"] for c in children}
+    for row in rows:
+        numbers = re.findall(r"\d+\.\d{4}", notes[row["loss"]])
+        shown = ["validation", "test", "ci_low", "ci_high"]
+        if float(row["difference"]):
+            shown[1:1] = ["difference", "difference_low", "difference_high"]
+        assert numbers == [f"{float(row[name]):.4f}".removeprefix("-") for name in shown]
     stages = ("search", "train", "evaluate")
     settings = [client.list_artifacts(run(stage).info.run_id) for stage in stages]
     assert all("params.yaml" in {a.path for a in artifacts} for artifacts in settings)

@@ -29,6 +29,7 @@ from hourglass import (
     trials,
 )
 from hourglass.bundle import Bundle, of_rows
+from hourglass.catalog import counted
 from hourglass.config import Params
 from hourglass.errors import MissingInputError
 from hourglass.losses import Range
@@ -379,13 +380,13 @@ def _record(params: Params, paths: Paths, found: Findings, key: str, began: floa
     attach_settings(run, paths)
     run.note(_note(found))
     for row in found.rows:
-        _record_loss(tracker, run, row)
+        _record_loss(tracker, run, row, f"{found.metrics['ruler']}")
     run.finish()
     tracker.close()
     write_json(paths.evaluate("run.json"), {"key": key})
 
 
-def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
+def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any], ruler: str) -> None:
     """A child for each loss, so that MLflow's tables sort and compare them."""
     tags = {"hourglass.stage": "evaluate", "hourglass.loss": row["loss"]}
     name = f"{row['loss']} · {row['verdict']}"
@@ -395,7 +396,20 @@ def _record_loss(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
         {k: row[k] for k in (*FIRST[:2], "skill_vs_pca")}
         | {"behind_the_best": row["difference"], "test/rmse": row["rmse"], "test/mae": row["mae"]}
     )
+    child.note(_note_of_loss(row, ruler))
     child.finish()
+
+
+def _note_of_loss(row: Mapping[str, Any], ruler: str) -> str:
+    behind = "the least"
+    if row["difference"]:
+        low, high = row["difference_low"], row["difference_high"]
+        behind = f"{row['difference']:.4f} ({low:.4f} to {high:.4f}) behind the best there"
+    return (
+        f"**{row['loss']}**, {row['verdict']}: {row['validation']:.4f} {ruler} on validation rows, "
+        f"{behind}; on test rows {row['test']:.4f} ({row['ci_low']:.4f} to {row['ci_high']:.4f}). "
+        f"Means over {counted(row['seeds'], 'seed')}."
+    )
 
 
 def _note(found: Findings) -> str:
