@@ -144,6 +144,9 @@ def test_order_is_asked_for_as_in_training(tmp_path, chunk, suffix):
     said = f"s{suffix}, {place}: when '9.03.2024 7:30' comes after .*; sort the file by g, when"
     with pytest.raises(DataError, match=said):
         every(save(bad), chunk)
+    lacking = incoming.opened(save(good).files[0], of_windows(group="h", time="when"))
+    with pytest.raises(DataError, match="add 'h', which tells series apart, and sort the file by"):
+        every(lacking, chunk)
     with pytest.raises(DataError, match="g 'x' comes back after 'y', and rows of one g must stand"):
         every(save(good.assign(g=["x"] * 3 + ["y"] * 3 + ["x"] * 6)), chunk)
     with pytest.raises(DataError, match="'soon' in 'when', which orders the rows"):
@@ -377,8 +380,11 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     with pytest.raises(DataError, match=r"s.csv, window up to row 22, row 21 .*column 'a': '\?'"):
         predicting.run(job, version)
     assert predicting.run(replace(job, on_bad_row="mark"), version).bad == 1
-    found = pd.read_csv(job.target)
-    assert found["error"].notna().sum() == found["surprise_bits"].isna().sum() == 1
+    marked = pd.read_csv(job.target)
+    assert marked.loc[marked["error"].notna(), "last_row"].tolist() == [22]
+    same = (marked["last_row"] != 22).tolist()
+    pd.testing.assert_frame_equal(marked.loc[same, list(found)], found[same], check_dtype=False)
+    assert marked.loc[~np.array(same), ["surprise_bits", "anomaly"]].isna().all(axis=None)
     frame.rename(columns={"a": "A"}).to_csv(job.source, index=False)
     with pytest.raises(DataError, match=r"lack column 'a' \(1 of 2 are missing\)"):
         predicting.run(job, version)
@@ -407,6 +413,14 @@ def test_images_are_scored_with_their_names(tmp_path, model, pictures, monkeypat
     pixels = np.stack([np.full((3, 2, 1), v) for v in (20, 10, 0)])
     expected = serving.answer(bundle, pixels)["surprise_bits"]
     np.testing.assert_allclose(found["surprise_bits"], expected, rtol=1e-6)
+    monkeypatch.setattr(predicting, "MOST_ROWS", 100)
+    predicting.run(replace(job, on_bad_row="mark"), version)
+    marked = pd.read_csv(job.target)
+    assert marked["file"].tolist() == ["a.tiff", "b/y.png", "c.png", "z.png"]
+    assert marked["error"].notna().tolist() == marked["surprise_bits"].isna().tolist()
+    assert marked["error"].notna().tolist() == [False, False, True, False]
+    kept = marked["surprise_bits"].dropna()
+    np.testing.assert_allclose(kept, expected, rtol=1e-6)
 
 
 def test_series_are_cut_as_for_training(tmp_path, monkeypatch):

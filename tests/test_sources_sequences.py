@@ -820,3 +820,12 @@ def test_group_time_and_label_are_never_among_the_features(any_source):
 
 def test_the_title_begins_with_the_name_of_the_source(any_source):
     assert any_source.title == f"sequences: {any_source.path}"
+
+
+def test_a_text_among_numbers_is_not_told_to_be_a_level(tmp_path):
+    """A regression: the advice was a setting that series refuse."""
+    lines = ["u", *map(str, range(20)), "err", *map(str, range(20))]
+    said = message(sequences(csv(tmp_path / "s.csv", "\n".join(lines) + "\n")))
+    assert "line 22: 'err' is text among numbers. If it stands for a gap, add it to " in said
+    assert "[err]; else mend the text, or leave the column out (preprocess.drop: [u])." in said
+    assert "kinds" not in said

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from hourglass import given, incoming, registered, serving
 from hourglass.bundle import Bundle
-from hourglass.catalog import nearest
+from hourglass.catalog import counted, nearest
 from hourglass.errors import ConfigError, DataError, HourglassError
 from hourglass.incoming import Chunk, Incoming
 from hourglass.paths import harmless, replacing
@@ -75,15 +75,14 @@ class Count:
     bad: int = 0
 
 
-def run(job: Job, model: Registered) -> Count:
-    """Writes the target in one step.
+def check(job: Job) -> None:
+    """Looks at a job before a model is loaded for it.
 
     Raises:
-        DataError: the source can't be read, lacks a column, or has a bad row where those fail.
+        DataError: there is no such source.
         ConfigError: a name in the job is wrong.
     """
     incoming.check(job.source, "IN")
-    job = replace(job, keep=tuple(dict.fromkeys(job.keep)))
     if job.target.suffix.lower() not in TARGETS:
         raise ConfigError(f"OUT is {job.target}; it must end in {' or '.join(TARGETS)}")
     if job.source.resolve() == job.target.resolve():
@@ -94,6 +93,17 @@ def run(job: Job, model: Registered) -> Count:
         raise ConfigError(f"OUT is {job.target}, which is a folder; name a file")
     if not job.target.parent.is_dir():
         raise ConfigError(f"OUT is {job.target}, but there is no folder {job.target.parent}")
+
+
+def run(job: Job, model: Registered) -> Count:
+    """Writes the target in one step.
+
+    Raises:
+        DataError: the source can't be read, lacks a column, or has a bad row where those fail.
+        ConfigError: see `check`; or a column is not there.
+    """
+    check(job)
+    job = replace(job, keep=tuple(dict.fromkeys(job.keep)))
     with registered.fetched(model) as files:
         bundle = registered.bundle(files)
         share = registered.parameter(files, "anomaly_share", Asked.anomaly_share)
@@ -108,6 +118,8 @@ def run(job: Job, model: Registered) -> Count:
             f".{job.target.name}.{_identity(job, source.files, same, asked)}.parts"
         )
         parts.mkdir(exist_ok=True)
+        if done := len(list(parts.glob("*.parquet"))):
+            log.info("going on: %s left by a run that was broken off", counted(done, "chunk"))
         try:
             count = _score(job, source, bundle, asked, parts)
         except HourglassError:
@@ -217,7 +229,7 @@ def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
     kept, answers = chunk.kept, found.frame
     if job.on_bad_row == MARK:
         every = range(len(found.at_K) + len(found.wrong))
-        answers = _empty(answers).reindex(every)
+        answers = _empty(answers).set_axis(found.at_K).reindex(every)
         reasons = pd.Series(found.wrong, dtype=object).reindex(every)
         name = next(n for n in (ERROR, f"{ERROR}_", f"{ERROR}__") if n not in both)
         answers[name] = reasons.fillna("").astype(object)

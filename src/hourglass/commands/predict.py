@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stride",
         type=console.whole("stride"),
         metavar="N",
-        help="an answer for the window that begins at every N-th row of a series (default 1)",
+        help="a window begins at every N-th row of a series, the first of which is one (default 1)",
     )
     add_version(parser)
 
@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
         arguments.returned or serving.USUAL_RETURNS,
         arguments.stride,
     )
+    predicting.check(job)
     model = registered.find(params.register_, paths.root, arguments.version)
     done = predicting.run(job, model)
     console.say(f"{model} answered {done.rows - done.bad} of {done.rows} rows: {job.target}\n")

@@ -98,7 +98,7 @@ def _series(path: Path, schema: Schema, stride: int) -> Incoming:
         return rows
     else:
         rows = _table(path, own)
-    if schema.group and schema.group not in rows.names:
+    if schema.group and schema.group not in rows.names and not period:
         log.warning(
             "%s has no column %r, which told the series apart that the model was trained on: it is "
             "read as one series",

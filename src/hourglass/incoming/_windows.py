@@ -203,10 +203,13 @@ class _Walk:
         falls_N = (time_N < np.concatenate([[self._time], time_N[:-1]])) & ~begins_N
         if falls_N.any():
             row = int(falls_N.argmax())
+            lacking = "" if self._cut.group else self._cut.schema.group
+            order = ", ".join(name for name in (lacking or self._cut.group, time) if name)
+            remedy = f"add {lacking!r}, which tells series apart, and " if lacking else ""
             raise DataError(
                 f"{self._cut.name}, {chunk.place(row)}: {time} {str(times[row])!r} comes after a "
-                "later one, and rows of a series must be in the order of time; sort the file by "
-                + ", ".join(name for name in (self._cut.group, time) if name)
+                "later one, and rows of a series must be in the order of time; "
+                f"{remedy}sort the file by {order}"
             )
         self._time = float(time_N[-1])
 

@@ -9,27 +9,33 @@ from hourglass.sources._texts import hint, shortened, yaml, yaml_list
 Cell = tuple[str, str, str]  # column, place, text
 
 
-def text_among_numbers(where: str, cells: Sequence[Cell], decimal: str = ".") -> ColumnsError:
+def text_among_numbers(
+    where: str, cells: Sequence[Cell], decimal: str = ".", *, levels: bool = True
+) -> ColumnsError:
     """Columns of numbers that hold a text, each with its first one.
 
     Args:
         where: Of the columns.
         cells: The texts.
         decimal: Sign before the fraction of the file's numbers.
+        levels: Whether the columns may hold levels.
     """
     name, place, text = cells[0]
     names = [column for column, _, _ in cells]
     also = f" Texts among numbers are also in: {column_names(names[1:])}." if names[1:] else ""
     meant = hint(text, decimal)  # then it is a number, and stands for no gap
-    gap = (
-        "If it stands for a gap, add it to params.yaml: preprocess.missing_values: "
-        f"{yaml_list([text])}; if the column holds levels, say so in "
-    )
+    key = f"params.yaml: preprocess.missing_values: {yaml_list([text])}"
+    ways = [] if meant else [f"if it stands for a gap, add it to {key}"]
+    if levels:
+        where_else = "preprocess.kinds" if ways else "params.yaml: preprocess.kinds"
+        kinds = f"{where_else}: {{{yaml(name)}: categorical}}"
+        ways.append(f"if the column holds levels, say so in {kinds}")
+    leave = f"leave the column out (preprocess.drop: {yaml_list(names)})"
+    ways.append(f"{'else ' if ways else ''}mend the text, or {leave}")
+    ways[0] = ways[0][0].upper() + ways[0][1:]
     return ColumnsError(
-        f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. "
-        f"{f'{meant}If the column holds levels, say so in params.yaml: ' if meant else gap}"
-        f"preprocess.kinds: {{{yaml(name)}: categorical}}; else mend the text, or leave the column "
-        f"out (preprocess.drop: {yaml_list(names)}).{also}",
+        f"{where}: column {name!r}, {place}: {shortened(text)!r} is text among numbers. {meant}"
+        f"{'; '.join(ways)}.{also}",
         names,
     )
 

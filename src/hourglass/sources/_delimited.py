@@ -64,8 +64,9 @@ class Delimited(Table):
 
     with_comma: tuple[str, str] | None = None
 
-    def __init__(self, file: Path, nulls: Sequence[str] = NULLS) -> None:
+    def __init__(self, file: Path, nulls: Sequence[str] = NULLS, *, levels: bool = True) -> None:
         self.file = file
+        self._levels = levels
         self._nulls = list(nulls)
         self._compression = COMPRESSIONS.get(file.suffix.lower())
         head = self._head()
@@ -359,7 +360,7 @@ class Delimited(Table):
                 )
         if not found:
             return self._unreadable(cause)
-        return text_among_numbers(f"{self.file}", found, self.decimal)
+        return text_among_numbers(f"{self.file}", found, self.decimal, levels=self._levels)
 
     def _reads(self, cell: str, sort: Sort) -> bool:
         """Whether pyarrow reads the cell as a number, as true or false, or as text in UTF-8."""

@@ -85,7 +85,7 @@ class TextFile(SeriesFile):
 
     def __init__(self, file: Path, missing: Missing) -> None:
         self.file = file
-        self.table = Delimited(file, [*NULLS, *map(str, missing)])
+        self.table = Delimited(file, [*NULLS, *map(str, missing)], levels=False)
         if self.table.empty:
             raise DataError(self.table.empty)
         self.names = self.table.names
@@ -146,7 +146,7 @@ class ParquetFile(SeriesFile):
                 )
         for name in channels:
             if name in self.texts:
-                raise text_among_numbers(f"{self.file}", [self._first_value(name)])
+                raise text_among_numbers(f"{self.file}", [self._first_value(name)], levels=False)
         wanted = dict.fromkeys([*channels, *beside], Sort.NUMBER)  # the file knows its types
         for block in self._table.blocks(wanted):
             sides = {name: block.column(name) for name in beside}
