@@ -76,7 +76,7 @@ def find(settings: Register, root: Path, version: int | None = None) -> Register
         if settings.alias not in aliases:
             raise MissingInputError(
                 f"no version of {settings.name} is @{settings.alias}: {_registered(known)}"
-                + (f"; `hourglass promote {known[-1]}` makes one it" if known else "")
+                + (f"; `hourglass promote N` makes one @{settings.alias}" if known else "")
             )
         return Registered(settings.name, int(aliases[settings.alias]), store, known[-1])
     if version not in known:
