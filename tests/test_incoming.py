@@ -52,17 +52,17 @@ def series(rows: int = 23) -> pd.DataFrame:
     return pd.DataFrame(values, columns=["a", "b"]).assign(id=[f"r{i}" for i in range(rows)])
 
 
-def every(source: incoming.Incoming, rows: int, keep=()) -> tuple[np.ndarray, pd.DataFrame, dict]:
+def every(source: incoming.Incoming, rows: int) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """All rows, what stands beside them, and what is wrong."""
-    values, kept, wrong, count = [], [], {}, 0
-    for chunk in source.chunks(rows, list(keep), set()):
+    values, beside, wrong, count = [], [], {}, 0
+    for chunk in source.chunks(rows):
         own, unread = chunk.load()
-        assert len(own) == chunk.kept.num_rows or not chunk.kept.num_columns
+        assert len(own) == chunk.beside.num_rows or not chunk.beside.num_columns
         values.append(np.asarray(own))
-        kept.append(chunk.kept.to_pandas())
+        beside.append(chunk.beside.to_pandas())
         wrong |= {count + i: (chunk.place(i), why) for i, why in unread.items()}
         count += len(own)
-    return np.concatenate(values), pd.concat(kept, ignore_index=True), wrong
+    return np.concatenate(values), pd.concat(beside, ignore_index=True), wrong
 
 
 @pytest.mark.parametrize("stride", [1, 3, 6])
@@ -77,9 +77,7 @@ def test_windows_are_those_of_the_series_in_any_chunks(tmp_path, suffix, chunk, 
         frame.to_parquet(file)
     else:
         np.save(file, values)
-    found, kept, wrong = every(
-        incoming.opened(file, of_windows(), stride), chunk, () if suffix == ".npy" else ["id"]
-    )
+    found, kept, wrong = every(incoming.opened(file, of_windows(), stride), chunk)
     begins = range(0, len(values) - T + 1, stride)
     np.testing.assert_array_equal(found, [values[b : b + T] for b in begins])
     assert kept["last_row"].tolist() == [b + T for b in begins]
@@ -93,7 +91,7 @@ def test_no_window_leaves_its_series(tmp_path, chunk, caplog):
     frame = series(20).assign(g=["x"] * 7 + ["7"] * 2 + ["y"] * 11)
     frame.to_csv(tmp_path / "s.csv", index=False)
     source = incoming.opened(tmp_path / "s.csv", of_windows(group="g"), 2)
-    found, kept, _ = every(source, chunk, ["g"])
+    found, kept, _ = every(source, chunk)
     assert kept["last_row"].tolist() == [4, 6, 13, 15, 17, 19]
     assert kept["g"].tolist() == ["x"] * 2 + ["y"] * 4
     values = frame[["a", "b"]].to_numpy()
@@ -161,7 +159,7 @@ def test_what_is_no_series_is_said(tmp_path, caplog):
     assert "short.csv has no column 'machine', which told the series apart" in caplog.text
     (tmp_path / "none.csv").write_text("a,b,when\n")
     found, kept, _ = every(incoming.opened(tmp_path / "none.csv", of_windows(time="when")), 100)
-    assert (len(found), list(kept)) == (0, ["last_row"])
+    assert (len(found), list(kept)) == (0, ["last_row", "a", "b", "when"])
     source = incoming.opened(tmp_path / "short.csv", replace(of_windows(), shape=None))
     assert "a@0" in source.needs.names  # a table of another model
     with pytest.raises(ConfigError, match="--stride 2: the model was not trained on windows"):
@@ -223,7 +221,7 @@ def test_arrays_of_series_are_cut_one_by_one(tmp_path):
     array_STC = _rng.normal(size=(3, 7, 2))
     np.save(tmp_path / "s.npy", array_STC.astype(">f4"))
     for chunk in (1, 4, 100):
-        found, kept, _ = every(incoming.opened(tmp_path / "s.npy", of_windows()), chunk, ["b"])
+        found, kept, _ = every(incoming.opened(tmp_path / "s.npy", of_windows()), chunk)
         ends = [7 * s + e for s in range(3) for e in (4, 5, 6, 7)]
         assert kept["last_row"].tolist() == ends
         flat = array_STC.reshape(-1, 2)
@@ -236,7 +234,7 @@ def test_arrays_of_series_are_cut_one_by_one(tmp_path):
     grouped = np.concatenate([np.repeat([[0], [1]], 7, axis=0), array_STC[:2].reshape(14, 2)], 1)
     np.save(tmp_path / "g.npy", grouped)
     schema = replace(of_windows(group="0"), columns=numbered)
-    found, kept, _ = every(incoming.opened(tmp_path / "g.npy", schema), 3, ["0"])
+    found, kept, _ = every(incoming.opened(tmp_path / "g.npy", schema), 3)
     assert kept["0"].tolist() == [0] * 4 + [1] * 4
     np.testing.assert_array_equal(found[4], array_STC[1, :T])
     np.save(tmp_path / "flat.npy", np.zeros(8))
@@ -247,9 +245,9 @@ def test_arrays_of_series_are_cut_one_by_one(tmp_path):
 
 def test_few_windows_of_a_long_series_are_few_chunks(tmp_path):
     series(400).to_csv(tmp_path / "s.csv", index=False)
-    chunks = list(incoming.opened(tmp_path / "s.csv", of_windows(), 50).chunks(20, [], set()))
+    chunks = list(incoming.opened(tmp_path / "s.csv", of_windows(), 50).chunks(20))
     assert len(chunks) == 5
-    assert sum(chunk.kept.num_rows for chunk in chunks) == 8
+    assert sum(chunk.beside.num_rows for chunk in chunks) == 8
 
 
 @pytest.fixture
@@ -382,9 +380,16 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     assert predicting.run(replace(job, on_bad_row="mark"), version).bad == 1
     marked = pd.read_csv(job.target)
     assert marked.loc[marked["error"].notna(), "last_row"].tolist() == [22]
+    assert marked["id"].tolist() == [f"r{row - 1}" for row in marked["last_row"]]
     same = (marked["last_row"] != 22).tolist()
     pd.testing.assert_frame_equal(marked.loc[same, list(found)], found[same], check_dtype=False)
     assert marked.loc[~np.array(same), ["surprise_bits", "anomaly"]].isna().all(axis=None)
+    predicting.run(replace(job, on_bad_row="skip"), version)
+    pd.testing.assert_frame_equal(pd.read_csv(job.target), found[same].reset_index(drop=True))
+    with pytest.raises(
+        ConfigError, match="--keep last_row: the answers have a column of this name, which"
+    ):
+        predicting.run(replace(job, keep=["last_row"]), version)
     frame.rename(columns={"a": "A"}).to_csv(job.source, index=False)
     with pytest.raises(DataError, match=r"lack column 'a' \(1 of 2 are missing\)"):
         predicting.run(job, version)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tables import NAMED, TYPED, tabular, values, write
 
 from hourglass import given as rows_given
-from hourglass import incoming, predicting
+from hourglass import incoming
 from hourglass.errors import DataError
 from hourglass.schema import Column, Kind, Schema
 from hourglass.spelling import shortest
@@ -294,7 +294,7 @@ def test_a_file_that_is_scored_has_the_levels_that_it_was_trained_on(tmp_path, c
     assert source.levels() == {"a": levels}
     column = Column("a", Kind.CATEGORICAL, None, None, None, 0, levels)
     schema = Schema("t", (column,), {}, {}, None, {}, "d", gaps=True)
-    chunk = next(incoming.opened(path, schema).chunks(100, [], predicting.numeric([column])))
+    chunk = next(incoming.opened(path, schema).chunks(100))
     assert same(rows_given.read(chunk.load()[0], schema).rows_NF[:, 0], trained)
 
 
@@ -308,7 +308,7 @@ def test_decimals_of_parquet_are_numbers_and_levels_there_too(tmp_path):
         Column("b", Kind.CONTINUOUS, None, None, None, 0),
     )
     schema = Schema("t", columns, {}, {}, None, {}, "d", gaps=True)
-    chunk = next(incoming.opened(path, schema).chunks(100, [], set()))
+    chunk = next(incoming.opened(path, schema).chunks(100))
     found = rows_given.read(chunk.load()[0], schema)
     assert not found.wrong
     assert all(same(found.rows_NF[:, i], of_training[i]) for i in (0, 1))

@@ -7,7 +7,7 @@ command goes on after them, and the output has the bytes of an uninterrupted run
 import glob
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,13 +21,11 @@ from hourglass import given, incoming, registered, serving
 from hourglass.bundle import Bundle
 from hourglass.catalog import counted, nearest
 from hourglass.errors import ConfigError, DataError, HourglassError
-from hourglass.incoming import Chunk, Incoming
+from hourglass.incoming import Incoming
 from hourglass.paths import harmless, replacing
 from hourglass.provenance import digest, digest_files
 from hourglass.registered import Registered
-from hourglass.schema import Column, Kind
 from hourglass.serving import Answers, Asked
-from hourglass.spelling import are_plain
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +110,7 @@ def run(job: Job, model: Registered) -> Count:
     asked = Asked(tuple(job.returned), share)
     source = incoming.opened(job.source, bundle.schema, job.stride)
     _require_columns(source, bundle, model)
-    _require_kept(job, source.names)
+    _require_kept(job, source)
     with _alone(job.target):
         parts = job.target.with_name(
             f".{job.target.name}.{_identity(job, source.files, same, asked)}.parts"
@@ -155,17 +153,11 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def numeric(columns: Iterable[Column]) -> set[str]:
-    """Names of the columns whose cells are numbers, of levels too."""
-    return {c.name for c in columns if c.kind is not Kind.CATEGORICAL or are_plain(c.levels)}
-
-
 def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path) -> Count:
     """Writes each chunk that is not there yet into the folder `parts`."""
     rows = max(1, min(MOST_ROWS, CHUNK_VALUES // len(bundle.schema.columns)))
     count = Count()
-    numbers = numeric(bundle.schema.columns)
-    for number, chunk in enumerate(source.chunks(rows, job.keep, numbers)):
+    for number, chunk in enumerate(source.chunks(rows)):
         part = parts / f"{number:08d}.parquet"
         if not part.exists():
             given_rows, unread = chunk.load()
@@ -178,7 +170,8 @@ def _score(job: Job, source: Incoming, bundle: Bundle, asked: Asked, parts: Path
                     f"{job.source}, {chunk.place(row)}, {reason} (--on-bad-row skip or mark goes "
                     "on)"
                 )
-            table = _table(chunk, found, job)
+            kept = chunk.beside.select([*source.told, *job.keep])
+            table = _table(kept, found, job)
             with replacing(part) as beside:
                 pq.write_table(table, beside)
         noted = pq.read_schema(part).metadata
@@ -210,23 +203,28 @@ def _require_columns(source: Incoming, bundle: Bundle, model: Registered) -> Non
         raise DataError(f"{error}. {model} was trained on {bundle.schema.source}{newer}") from None
 
 
-def _require_kept(job: Job, names: Sequence[str]) -> None:
+def _require_kept(job: Job, source: Incoming) -> None:
     for name in job.keep:
-        if name not in names:
+        if name in source.told:
             raise ConfigError(
-                f"--keep {name}: {job.source} has no such column{nearest(name, names)}"
+                f"--keep {name}: the answers have a column of this name, which tells what each is "
+                "for; leave it out, or rename yours in IN"
+            )
+        if name not in source.names:
+            raise ConfigError(
+                f"--keep {name}: {job.source} has no such column{nearest(name, source.names)}"
             )
 
 
-def _table(chunk: Chunk, found: Answers, job: Job) -> pa.Table:
+def _table(kept: pa.Table, found: Answers, job: Job) -> pa.Table:
     """The kept columns and the answers; the metadata hold how many rows are of no use."""
-    both = [*chunk.kept.column_names, *found.frame.columns]
+    both = [*kept.column_names, *found.frame.columns]
     if twice := [name for name in both if both.count(name) > 1]:
         raise ConfigError(
             f"--keep {twice[0]}: the answers have a column of this name; leave it out (--return "
             "names what they hold), or rename it in IN"
         )
-    kept, answers = chunk.kept, found.frame
+    answers = found.frame
     if job.on_bad_row == MARK:
         every = range(len(found.at_K) + len(found.wrong))
         answers = _empty(answers).set_axis(found.at_K).reindex(every)

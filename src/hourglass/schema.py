@@ -79,7 +79,8 @@ class Schema:
         missing_values: What stands for a gap beside the usual texts, see `hourglass.gaps`.
         group: Column beside the features that tells series or groups of rows apart; "": none.
         time: Column beside the features that orders the rows; "": none.
-        day_first: Whether the day stands first in its dates with slashes; None: there are none.
+        day_first: Of series: whether the day stands first in its dates with slashes; None: there
+            are none.
         resized: Whether images of any size were brought to `shape`.
     """
 

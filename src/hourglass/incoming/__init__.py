@@ -83,21 +83,20 @@ def opened(path: Path, schema: Schema, stride: int | None = None) -> Incoming:
 def _table(path: Path, schema: Schema) -> Incoming:
     if format_of(path) == "npy":
         return ArrayRows(path)
-    return Texts(path, schema) if _is_text(path) else Parquet(path, schema)
+    return Texts(path, schema, [schema.time]) if _is_text(path) else Parquet(path, schema)
 
 
 def _series(path: Path, schema: Schema, stride: int) -> Incoming:
     """Windows of series, or windows that are rows already."""
-    rows, own, period = _table(path, schema), of_channels(schema), 0
+    own, period = of_channels(schema), 0
+    rows = _table(path, own)
     if isinstance(rows, ArrayRows):
         if rows.shape[1:] in (schema.shape, (len(schema.columns),)):
             return rows
         series = ArraySeries(path, own)
         rows, period = series, series.period
     elif set(schema.names) & set(rows.names):
-        return rows
-    else:
-        rows = _table(path, own)
+        return _table(path, schema)
     if schema.group and schema.group not in rows.names and not period:
         log.warning(
             "%s has no column %r, which told the series apart that the model was trained on: it is "

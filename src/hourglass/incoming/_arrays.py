@@ -3,7 +3,7 @@
 Shapes: N rows, C columns.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,7 @@ class ArrayRows(Incoming):
         """Of the array."""
         return self._array.shape
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],  # noqa: ARG002  there is no column
-        numbers: Collection[str],  # noqa: ARG002
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         first = 0
         for block_N in self._array.blocks(rows):
@@ -79,20 +74,15 @@ class ArraySeries(Incoming):
         by_order = len(names) == len(numbers) and not set(names) <= set(numbers)
         self.names = names if by_order else numbers
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],
-        numbers: Collection[str],  # noqa: ARG002  all are
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         first = 0
         for block in self._array.blocks(self._array.names, ()):
             for start in range(0, len(block), rows):
                 part_NC = block.values_NC[start : start + rows].astype(np.float64)
-                yield self._chunk(pd.DataFrame(part_NC, columns=list(self.names)), keep, first)
+                yield self._chunk(pd.DataFrame(part_NC, columns=list(self.names)), first)
                 first += len(part_NC)
 
-    def _chunk(self, frame: pd.DataFrame, keep: Sequence[str], first: int) -> Chunk:
-        kept = pa.Table.from_pandas(frame[list(keep)], preserve_index=False)
-        return Chunk(lambda: (frame, {}), kept, lambda row: numbered(first + row))
+    def _chunk(self, frame: pd.DataFrame, first: int) -> Chunk:
+        beside = pa.Table.from_pandas(frame, preserve_index=False)
+        return Chunk(lambda: (frame, {}), beside, lambda row: numbered(first + row))

@@ -4,7 +4,7 @@ Shapes: n images of a chunk, H height, W width, C channels.
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Folder(Incoming):
         DataError: there is none.
     """
 
-    names = told = (FILE,)
+    told = (FILE,)
 
     def __init__(self, folder: Path, schema: Schema) -> None:
         self._folder, self._schema = folder, schema
@@ -48,12 +48,7 @@ class Folder(Incoming):
             found = f"it holds {listed([p.name for p in others])}" if others else "it is empty"
             raise DataError(f"{folder} holds no PNG, JPEG or TIFF file; {found}")
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],  # noqa: ARG002  the only column stands there anyway
-        numbers: Collection[str],  # noqa: ARG002  there is none
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         for start in range(0, len(self.files), rows):
             files = self.files[start : start + rows]
@@ -109,12 +104,7 @@ class Stack(Incoming):
         if layout.bounds and (other := _other_levels(schema, layout.bounds)):
             raise DataError(f"{file} has other grey levels: {other}")
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],  # noqa: ARG002  there is no column
-        numbers: Collection[str],  # noqa: ARG002
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         first = 0
         for chunk in self._array.chunks():

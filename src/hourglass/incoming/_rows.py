@@ -1,7 +1,7 @@
 """The contract of what holds raw rows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ class Chunk:
         load: Reads them, as often as asked: all columns of a table, where numbers of a text have a
             decimal point where they are asked for, or an array of the model's shape; and which of
             them can't be used: position -> why. The values of these count for nothing.
-        kept: Some columns as they stand in the file (pandas would make floats of whole numbers
-            beside a gap), those of `Incoming.told` first; as many rows.
+        beside: `Incoming.told` and `Incoming.names` as they stand in the file, as many rows: to
+            be kept as they are (pandas would make floats of whole numbers beside a gap).
         place: Where a row of the chunk stands, for messages.
     """
 
     load: Callable[[], Loaded]
-    kept: pa.Table
+    beside: pa.Table
     place: Callable[[int], str]
 
 
@@ -39,7 +39,7 @@ class Incoming(ABC):
 
     Attributes:
         files: That they are read from.
-        names: Of its columns, those that may be kept.
+        names: Of its columns.
         needs: Whose columns must be among `names`; None: there are no names.
         told: Columns that stand first in the answers unasked: which row of IN each one is for.
     """
@@ -50,13 +50,8 @@ class Incoming(ABC):
     told: Sequence[str] = ()
 
     @abstractmethod
-    def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """All rows in their order, about `rows` a chunk; one empty chunk where there are none.
-
-        Args:
-            rows: Of a chunk.
-            keep: Names of the columns in `Chunk.kept`, beside `told`, each once.
-            numbers: Names of the columns that should hold numbers.
 
         Raises:
             DataError: it can't be read.
@@ -64,7 +59,7 @@ class Incoming(ABC):
 
 
 def rows_of(array_N: NDArray[Any], first: int) -> Chunk:
-    """A chunk of rows without columns to keep, the first of which is row `first` of its file."""
+    """A chunk of rows without columns, the first of which is row `first` of its file."""
     none = pa.table({"": pa.nulls(len(array_N))}).select([])
     return Chunk(lambda: (array_N, {}), none, lambda row: numbered(first + row))
 

@@ -4,7 +4,7 @@ All cells of a text stay text, so that no chunk guesses types anew; separator an
 told as where a table is read to be trained on.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from hourglass.errors import DataError
 from hourglass.incoming._rows import Chunk, Incoming, numbered
-from hourglass.schema import Schema
+from hourglass.schema import Kind, Schema
 from hourglass.sources._delimited import Delimited
+from hourglass.spelling import are_plain
 
 WITH_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
@@ -23,33 +24,38 @@ WITH_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 class Texts(Incoming):
     """A file of delimited text.
 
+    Args:
+        file: It.
+        schema: Whose columns it should hold.
+        more: Names of further columns that may hold numbers.
+
     Raises:
         DataError: see `Delimited`.
     """
 
-    def __init__(self, file: Path, schema: Schema) -> None:
+    def __init__(self, file: Path, schema: Schema, more: Iterable[str] = ()) -> None:
         self._table = Delimited(file)
+        self._numeric = _numeric(schema) | set(more)
         self.files, self.needs = [file], schema
         self.names = self._table.names
 
-    def chunks(self, rows: int, keep: Sequence[str], numbers: Collection[str]) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         none = pa.RecordBatch.from_pydict({n: pa.array([], pa.string()) for n in self.names})
         count = 0
         for batch in [none] if self._table.empty else self._table.texts():
             for start in range(0, max(batch.num_rows, 1), rows):
                 part = batch.slice(start, rows)
-                kept = pa.Table.from_batches([part]).select(list(keep))
                 place = _from(count, self._table.place)
-                frame = self._with_points(part, numbers).to_pandas()
-                yield _chunk(frame, kept, place)
+                yield _chunk(self._with_points(part).to_pandas(), part, place)
                 count += part.num_rows
 
-    def _with_points(self, batch: pa.RecordBatch, numbers: Collection[str]) -> pa.RecordBatch:
+    def _with_points(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Numbers with a decimal point; other cells stay as they are, to be quoted so."""
         if self._table.decimal == ".":
             return batch
         for i, name in enumerate(batch.schema.names):
-            if name in numbers:  # other cells stay as they are, to be quoted so
+            if name in self._numeric:
                 column = compute.replace_substring_regex(batch.column(i), WITH_COMMA, r"\1.\2")
                 batch = batch.set_column(i, name, column)
         return batch
@@ -69,24 +75,17 @@ class Parquet(Incoming):
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],
-        numbers: Collection[str],  # noqa: ARG002  they have a type here
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`."""
         count = 0
         try:
             with pq.ParquetFile(self._file) as file:
                 for batch in file.iter_batches(rows):
-                    place = _from(count, numbered)
-                    kept = pa.table(batch).select(list(keep))
-                    yield _chunk(batch.to_pandas(), kept, place)
+                    yield _chunk(batch.to_pandas(), batch, _from(count, numbered))
                     count += batch.num_rows
                 if not count:
-                    none = file.schema_arrow.empty_table()
-                    yield _chunk(none.to_pandas(), none.select(list(keep)), numbered)
+                    none = pa.RecordBatch.from_pylist([], file.schema_arrow)
+                    yield _chunk(none.to_pandas(), none, numbered)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
 
@@ -97,8 +96,14 @@ class Parquet(Incoming):
         )
 
 
-def _chunk(frame: pd.DataFrame, kept: pa.Table, place: Callable[[int], str]) -> Chunk:
-    return Chunk(lambda: (frame, {}), kept, place)
+def _numeric(schema: Schema) -> set[str]:
+    """Names of the columns whose cells are numbers, of levels too."""
+    columns = schema.columns
+    return {c.name for c in columns if c.kind is not Kind.CATEGORICAL or are_plain(c.levels)}
+
+
+def _chunk(frame: pd.DataFrame, batch: pa.RecordBatch, place: Callable[[int], str]) -> Chunk:
+    return Chunk(lambda: (frame, {}), pa.Table.from_batches([batch]), place)
 
 
 def _from(first: int, place: Callable[[int], str]) -> Callable[[int], str]:

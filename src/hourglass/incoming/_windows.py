@@ -4,7 +4,7 @@ Shapes: N rows of a chunk, C channels; n windows, T rows of a window.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -59,23 +59,15 @@ class Windows(Incoming):
         self._table, self._cut = table, cut
         self.files, self.names, self.needs = table.files, table.names, table.needs
 
-    def chunks(
-        self,
-        rows: int,
-        keep: Sequence[str],
-        numbers: Collection[str],  # noqa: ARG002  the channels are
-    ) -> Iterator[Chunk]:
+    def chunks(self, rows: int) -> Iterator[Chunk]:
         """See `Incoming.chunks`.
 
         Raises:
             DataError: groups take turns, times fall, or no series is as long as a window.
         """
-        cut = self._cut
-        walk = _Walk(cut, keep)
-        kept = dict.fromkeys([*keep, *filter(None, (cut.group, cut.time))])
-        numeric = {*walk.channels.names, cut.time}
+        walk = _Walk(self._cut)
         # As many as hold about `rows` windows; of these, each may hold `length` rows.
-        for chunk in self._table.chunks(rows * min(cut.stride, walk.length), list(kept), numeric):
+        for chunk in self._table.chunks(rows * min(self._cut.stride, walk.length)):
             yield walk.windows(chunk)
         walk.end()
 
@@ -105,8 +97,8 @@ class _Walk:
         length: Of a window.
     """
 
-    def __init__(self, cut: Cut, keep: Sequence[str]) -> None:
-        self._cut, self._keep = cut, list(keep)
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
         self.channels = of_channels(cut.schema)
         self._gaps = Gaps.of(cut.schema.missing_values)
         width = len(self.channels.columns)
@@ -133,8 +125,9 @@ class _Walk:
         begin_n = end_n - self._row + len(self._tail_NC) - self.length + 1  # in these values
         self._wrong |= {self._row + row: reason for row, reason in read.wrong.items()}
         wrong = self._reasons(end_n)
-        beside = [chunk.kept.column(name).take(end_n - self._row) for name in self._keep]
-        kept = pa.Table.from_arrays([pa.array(end_n + 1), *beside], [LAST, *self._keep])
+        own = [name for name in chunk.beside.column_names if name != LAST]
+        beside = chunk.beside.select(own).take(end_n - self._row)
+        beside = beside.add_column(0, LAST, pa.array(end_n + 1))
         self._row += len(frame)
         self._tail_NC = values_NC[max(0, len(values_NC) - self.length + 1) :].copy()
         oldest = self._row - self.length
@@ -142,7 +135,7 @@ class _Walk:
         length = self.length
         return Chunk(
             lambda: (_cut_out(values_NC, begin_n, length), wrong),
-            kept,
+            beside,
             lambda i: f"window up to row {int(end_n[i]) + 1}",
         )
 
@@ -174,7 +167,7 @@ class _Walk:
         Raises:
             DataError: a row has none.
         """
-        name, column = self._cut.group, chunk.kept.column(self._cut.group).combine_chunks()
+        name, column = self._cut.group, chunk.beside.column(self._cut.group).combine_chunks()
         if pa.types.is_nested(column.type):
             raise DataError(
                 f"{self._cut.name}: column {name!r} holds {column.type}; a group is one value a row"
@@ -195,7 +188,7 @@ class _Walk:
         if not time or make is None or not len(begins_N):
             return
         self._clock = self._clock or make()
-        times = chunk.kept.column(time).combine_chunks()
+        times = chunk.beside.column(time).combine_chunks()
         if pa.types.is_string(times.type) and isinstance(frame, pd.DataFrame):
             texts = [None if self._gaps.is_gap(text) else text for text in frame[time].fillna("")]
             times = pa.array(texts, pa.string())  # with a decimal point

@@ -122,7 +122,7 @@ class Source(ABC):
     def day_first(self) -> bool | None:
         """After the last chunk: whether the day stands first in times with slashes.
 
-        None: there are none, or rows to come need not be in order.
+        None: there are none, or rows are no series.
         """
         return None
 
