@@ -386,9 +386,7 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     assert marked.loc[~np.array(same), ["surprise_bits", "anomaly"]].isna().all(axis=None)
     predicting.run(replace(job, on_bad_row="skip"), version)
     pd.testing.assert_frame_equal(pd.read_csv(job.target), found[same].reset_index(drop=True))
-    with pytest.raises(
-        ConfigError, match="--keep last_row: the answers have a column of this name, which"
-    ):
+    with pytest.raises(ConfigError, match="--keep last_row: the answers have a column"):
         predicting.run(replace(job, keep=["last_row"]), version)
     frame.rename(columns={"a": "A"}).to_csv(job.source, index=False)
     with pytest.raises(DataError, match=r"lack column 'a' \(1 of 2 are missing\)"):
