@@ -361,6 +361,10 @@ def model(tmp_path, monkeypatch):
     return made
 
 
+def raising(*given) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     monkeypatch.setattr(predicting, "MOST_ROWS", 7)
     values = {split: _rng.normal(size=(n, 2 * T)) for split, n in (("train", 60), ("val", 30))}
@@ -368,6 +372,10 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     frame = series(40)
     frame.to_csv(tmp_path / "s.csv", index=False)
     job = Job(tmp_path / "s.csv", tmp_path / "out.csv", ["id"], stride=3)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predicting, "_join", raising)
+        predicting.run(replace(job, stride=1), version)
+    # What a run of another stride has left is not taken over.
     assert predicting.run(job, version) == predicting.Count(13, 0)
     found = pd.read_csv(job.target)
     assert list(found)[:3] == ["last_row", "id", "a@0"]
@@ -391,10 +399,6 @@ def test_a_series_is_scored_as_its_windows_are(tmp_path, model, monkeypatch):
     frame.rename(columns={"a": "A"}).to_csv(job.source, index=False)
     with pytest.raises(DataError, match=r"lack column 'a' \(1 of 2 are missing\)"):
         predicting.run(job, version)
-
-
-def raising(*given) -> None:
-    raise KeyboardInterrupt
 
 
 def test_images_are_scored_with_their_names(tmp_path, model, pictures, monkeypatch):
@@ -430,7 +434,8 @@ def test_series_are_cut_as_for_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lengths = {"x": 60, "y": 90, "z": 75}
     groups = [name for name, rows in lengths.items() for _ in range(rows)]
-    frame = series(len(groups)).assign(g=groups, t=range(len(groups)))
+    days = pd.date_range("2024-03-01", periods=len(groups)).strftime("%d/%m/%Y")
+    frame = series(len(groups)).assign(g=groups, t=days)
     frame.to_csv(tmp_path / "s.csv", index=False)
     window = {"length": T, "stride": 1}
     options = {"source": "sequences", "path": "s.csv", "columns": ["b", "a"], "window": window}
@@ -439,6 +444,7 @@ def test_series_are_cut_as_for_training(tmp_path, monkeypatch):
     stages_preprocess.run(whole, paths)
     schema = Schema.from_json(read_json(paths.schema, "preprocess"))
     assert (schema.group, schema.time, schema.resized) == ("g", "t", False)
+    assert schema.day_first is True
     assert schema.names[:2] == ("a@0", "b@0")  # in the order of the file
     found, kept, _ = every(incoming.opened(tmp_path / "s.csv", schema), 10)
     at = {last: i for i, last in enumerate(kept["last_row"])}

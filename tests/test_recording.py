@@ -519,3 +519,32 @@ def test_sync_sends_what_is_left_and_says_how_much(paths, tmp_path, monkeypatch,
         "busy": [],
     }
     is_whole("sync", "test 1", paths)
+
+
+def test_what_was_given_up_is_let_go_when_its_thread_ends(paths, monkeypatch):
+    """Else a `sync` in the same process would find nothing to send."""
+    go = threading.Event()
+
+    def hanging(_) -> None:
+        go.wait(60)
+        raise TrackingError("away")
+
+    monkeypatch.setattr(Replay, "send", hanging)
+    monkeypatch.setattr(sending, "LAST", 0.0)
+    earlier = Writer(paths.journals)
+    earlier.add({"do": "begin", "experiment": "hangs", "store": sending.named_store()})
+    earlier.journal.release()
+    tracker = JournalTracker("hangs", paths)
+    tracker.run("test 1", "a name", {})
+    while not tracker._sender._left:
+        time.sleep(0.01)
+    tracker._sender.finish(0.1)
+    busy: list[Path] = []
+    assert list(left(paths.journals, busy)) == []
+    assert len(busy) == 2
+    go.set()
+    tracker._sender.join(60)
+    free = list(left(paths.journals))
+    assert [one.path for one in free] == busy
+    for one in free:
+        one.release()
